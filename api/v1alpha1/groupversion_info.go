@@ -1,0 +1,46 @@
+// Package v1alpha1 is the API of the operator: Subject, an application and its variants, and
+// RoutingPolicy, what is routed while they are available.
+//
+// +kubebuilder:object:generate=true
+// +groupName=iter8.tools
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// GroupVersion is the group and version of the API.
+var GroupVersion = schema.GroupVersion{Group: "iter8.tools", Version: "v1alpha1"}
+
+var (
+	// SchemeBuilder collects what adds the API to a scheme.
+	SchemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
+	// AddToScheme adds the API to a scheme.
+	AddToScheme = SchemeBuilder.AddToScheme
+)
+
+func addKnownTypes(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion,
+		&Subject{}, &SubjectList{},
+		&RoutingPolicy{}, &RoutingPolicyList{},
+	)
+	metav1.AddToGroupVersion(scheme, GroupVersion)
+	return nil
+}
+
+const (
+	// DetectLabel, with the value "true", makes the operator watch an object that a Subject names.
+	// Objects without it are never watched.
+	DetectLabel = "iter8.tools/detect"
+	// AdoptAnnotation, with the value "true", on an object that exists hands it over to the
+	// RoutingPolicy that renders an object of its name.
+	AdoptAnnotation = "iter8.tools/adopt"
+	// ManagedByLabel is set, to FieldManager, on every object that the operator applies.
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	// FieldManager is the name under which the operator owns fields (server-side apply).
+	FieldManager = "iter8-operator"
+	// ReservedValuesKey is the key of a chart's values that the operator fills; users can't set it.
+	ReservedValuesKey = "iter8"
+)

@@ -1,0 +1,286 @@
+package v1alpha1
+
+import (
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// RoutingPolicySpec says which routing resources stand while which variants of a Subject are available.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.chart) != has(self.templates)",message="a policy takes exactly one of chart and templates"
+type RoutingPolicySpec struct {
+	// subjectRef names the Subject whose variants decide.
+	SubjectRef SubjectReference `json:"subjectRef"`
+
+	// trigger restricts which variants decide. Absent means all of the Subject's.
+	// +optional
+	Trigger *Trigger `json:"trigger,omitempty"`
+
+	// chart is the Helm chart to render.
+	// +optional
+	Chart *ChartReference `json:"chart,omitempty"`
+
+	// values of the chart or templates, in any shape that these take. The key iter8 is reserved: there the
+	// operator puts the state of the variants.
+	// +optional
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+
+	// templates are Go templates to render in place of a chart, with Helm's functions and objects:
+	// .Values holds the policy's values and the state of the variants as .Values.iter8.
+	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=name
+	Templates []InlineTemplate `json:"templates,omitempty"`
+
+	// serviceAccountName is the ServiceAccount, in the policy's namespace, as which the operator writes the
+	// policy's objects. Absent means as itself.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	ServiceAccountName string `json:"serviceAccountName,omitempty"`
+
+	// interval between two resolutions of a chart that comes from a repository. Charts that are built into
+	// the operator don't change while it runs.
+	// +optional
+	// +kubebuilder:default="10m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:Pattern=`^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s')",message="interval must be 10s or more"
+	Interval metav1.Duration `json:"interval,omitempty"`
+
+	// suspend stops the operator from changing anything for this policy. What is applied stays.
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// SubjectReference names a Subject.
+type SubjectReference struct {
+	// name of the Subject.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// namespace of the Subject. Absent means the policy's own; another one is only read where the operator
+	// was started with cross-namespace references allowed.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// Trigger says which variants decide about the routing resources.
+type Trigger struct {
+	// variants, by name, whose availability the chart gets to see. Every other variant counts as available.
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	// +listType=set
+	Variants []string `json:"variants"`
+}
+
+// ChartReference names a Helm chart.
+type ChartReference struct {
+	// repository that serves the chart: https://… or oci://…. Absent means the charts that are built into
+	// the operator.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?|oci)://.+')",message="a repository's address starts with https://, http:// or oci://; leave it out for the charts that are built into the operator"
+	Repository string `json:"repository,omitempty"`
+
+	// name of the chart. Built in is: mirror.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// version is a semver range, such as 0.14.x or >=1.2.0 <2.0.0. The newest version in it is taken; absent
+	// means the newest stable one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Version string `json:"version,omitempty"`
+}
+
+// InlineTemplate is a Go template that renders a manifest, or nothing.
+type InlineTemplate struct {
+	// name of the template, unique in the policy; errors mention it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$')",message="a template's name consists of letters, digits, '-', '_' and '.', and starts and ends with a letter or digit"
+	Name string `json:"name"`
+
+	// template in Go's text/template language, with Helm's functions.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=65536
+	Template string `json:"template"`
+}
+
+// RoutingPolicyStatus is what the operator did for a RoutingPolicy.
+type RoutingPolicyStatus struct {
+	// observedGeneration is the generation of the spec that this status was made from.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// chart that was rendered last.
+	// +optional
+	Chart *ResolvedChart `json:"chart,omitempty"`
+
+	// variants are the availabilities that the applied objects were rendered with, in the Subject's order.
+	// +optional
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=name
+	Variants []RenderedVariant `json:"variants,omitempty"`
+
+	// mirrors that stand in the applied routes.
+	// +optional
+	// +kubebuilder:validation:MaxItems=1024
+	// +listType=atomic
+	Mirrors []Mirror `json:"mirrors,omitempty"`
+
+	// mirrorTargets are the backends that get mirrored requests, joined by commas, with the percentage where
+	// it isn't 100.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	MirrorTargets string `json:"mirrorTargets,omitempty"`
+
+	// applied is the inventory: every object that the policy applied, or was about to.
+	// +optional
+	// +kubebuilder:validation:MaxItems=128
+	// +listType=atomic
+	Applied []AppliedObject `json:"applied,omitempty"`
+
+	// conditions of the policy: ChartResolved, Rendered and Applied, and Ready, which sums them up.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ResolvedChart is one exact version of a chart.
+type ResolvedChart struct {
+	// repository that served the chart; absent for a chart that is built into the operator.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	Repository string `json:"repository,omitempty"`
+
+	// name of the chart.
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// version of the chart, exactly.
+	// +kubebuilder:validation:MaxLength=253
+	Version string `json:"version"`
+
+	// digest of the chart's content: sha256:….
+	// +kubebuilder:validation:MaxLength=128
+	Digest string `json:"digest"`
+}
+
+// RenderedVariant is the state of a variant that was rendered.
+type RenderedVariant struct {
+	// name of the variant.
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// available is what the chart was told of the variant.
+	Available bool `json:"available"`
+}
+
+// Mirror is one mirror in an applied route.
+type Mirror struct {
+	// route that holds the mirror, as kind/name.
+	// +kubebuilder:validation:MaxLength=317
+	Route string `json:"route"`
+
+	// match is what a request must match to be mirrored: the matches of the route's rule. Absent means every
+	// request that the rule gets.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	Match string `json:"match,omitempty"`
+
+	// from are the backends that answer the requests.
+	// +optional
+	// +kubebuilder:validation:MaxLength=4096
+	From string `json:"from,omitempty"`
+
+	// to is the backend that gets the copies.
+	// +kubebuilder:validation:MaxLength=512
+	To string `json:"to"`
+
+	// percent of the requests that are copied, as a decimal number: 100, 0.1.
+	// +kubebuilder:validation:MaxLength=32
+	Percent string `json:"percent"`
+}
+
+// AppliedObject is an entry of the inventory.
+type AppliedObject struct {
+	// apiVersion of the object.
+	// +kubebuilder:validation:MaxLength=317
+	APIVersion string `json:"apiVersion"`
+
+	// kind of the object.
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+
+	// name of the object, in the policy's namespace.
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+
+	// uid of the object; absent while it is about to be applied for the first time.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	UID types.UID `json:"uid,omitempty"`
+
+	// generation of the object after it was applied.
+	// +optional
+	Generation int64 `json:"generation,omitempty"`
+
+	// digest of the manifest that was applied: sha256:….
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Digest string `json:"digest,omitempty"`
+}
+
+// RoutingPolicy keeps routing resources in step with the availability of a Subject's variants: whenever a
+// triggering variant becomes available or goes away, a Helm chart or inline templates are rendered with that
+// state, and the result is applied.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=routingpolicies,shortName=rp,categories=iter8
+// +kubebuilder:printcolumn:name="Subject",type=string,JSONPath=`.spec.subjectRef.name`
+// +kubebuilder:printcolumn:name="Mirrors",type=string,JSONPath=`.status.mirrorTargets`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type RoutingPolicy struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// spec says what to render, and when.
+	Spec RoutingPolicySpec `json:"spec"`
+
+	// status is what came of it.
+	// +optional
+	Status RoutingPolicyStatus `json:"status,omitempty"`
+}
+
+// RoutingPolicyList is a list of RoutingPolicies.
+//
+// +kubebuilder:object:root=true
+type RoutingPolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []RoutingPolicy `json:"items"`
+}
