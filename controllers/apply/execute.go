@@ -1,0 +1,214 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+// Failure is why a step didn't do what it should.
+type Failure struct {
+	// Reason is one of the API's for the condition Applied.
+	Reason string
+	// Message names the object, and says what to do where that is known.
+	Message string
+	// Err is what the apiserver answered; nil for what was decided without asking it.
+	Err error
+}
+
+// Result is what came of a plan.
+type Result struct {
+	// Inventory to record.
+	Inventory []iter8v1alpha1.AppliedObject
+	// Applied are the objects that stand as they were rendered.
+	Applied map[Key]bool
+	// Failures in the order of the steps.
+	Failures []Failure
+}
+
+// Retry tells whether some failure may pass by itself without any event that would tell of it.
+func (r Result) Retry() bool {
+	for _, f := range r.Failures {
+		switch f.Reason {
+		case iter8v1alpha1.ReasonApplyFailed, iter8v1alpha1.ReasonPruneFailed, iter8v1alpha1.ReasonForbidden:
+			return true
+		}
+	}
+	return false
+}
+
+// Executor takes the steps of plans.
+type Executor struct {
+	Mapper meta.RESTMapper
+	Live   *Live
+}
+
+// Execute takes the steps, as the client's account. Objects that left the render are deleted only once all
+// that is rendered stands.
+func (x *Executor) Execute(ctx context.Context, client dynamic.Interface, owner Owner, steps []Step) Result {
+	result := Result{Applied: map[Key]bool{}}
+	for _, step := range steps {
+		entry, failure := x.take(ctx, client, owner, step, len(result.Failures) > 0)
+		if entry != nil {
+			result.Inventory = append(result.Inventory, *entry)
+		}
+		if failure != nil {
+			result.Failures = append(result.Failures, *failure)
+		} else if step.Manifest != nil {
+			result.Applied[step.Key] = true
+		}
+	}
+	return result
+}
+
+// take takes one step, and gives the line that the inventory is to hold of the object, if any.
+func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Owner, step Step, failed bool) (*iter8v1alpha1.AppliedObject, *Failure) {
+	entry := &step.Entry
+	switch step.Action {
+	case Keep:
+		return entry, nil
+	case Release:
+		return nil, nil
+	case Conflict:
+		return nil, conflict(step)
+	case Wait:
+		return entry, &Failure{Reason: iter8v1alpha1.ReasonOwnershipConflict,
+			Message: fmt.Sprintf("%s %s is being deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
+	case Delete:
+		if failed {
+			return entry, nil
+		}
+		if err := x.delete(ctx, client, owner, step); err != nil {
+			return entry, failure(step, iter8v1alpha1.ReasonPruneFailed, "deleting", err)
+		}
+		return nil, nil
+	default:
+		applied, err := x.apply(ctx, client, step)
+		if err != nil {
+			return entry, failure(step, iter8v1alpha1.ReasonApplyFailed, "applying", err)
+		}
+		return applied, nil
+	}
+}
+
+func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Step) (*iter8v1alpha1.AppliedObject, error) {
+	resource, err := x.resource(step.Manifest.GroupVersionKind())
+	if err != nil {
+		return nil, err
+	}
+	digest, err := digestOf(step.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	manifest := step.Manifest
+	// An object that is new must not push anybody's fields aside; one that exists must be the one that the
+	// plan was made for, which its uid makes sure of.
+	force := step.Action != Create
+	if force {
+		manifest = manifest.DeepCopy()
+		manifest.SetUID(step.Existing.UID)
+	}
+	data, err := manifest.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := client.Resource(resource).Namespace(manifest.GetNamespace()).Patch(ctx, manifest.GetName(), types.ApplyPatchType, data,
+		metav1.PatchOptions{
+			FieldManager: iter8v1alpha1.FieldManager,
+			Force:        &force,
+			// A field that the cluster doesn't know must not be dropped in silence: without its percentage, a
+			// mirror gets everything.
+			FieldValidation: metav1.FieldValidationStrict,
+		})
+	if err != nil {
+		return nil, err
+	}
+	x.Live.assume(answer)
+	return &iter8v1alpha1.AppliedObject{
+		APIVersion: answer.GetAPIVersion(), Kind: answer.GetKind(), Name: answer.GetName(),
+		UID: answer.GetUID(), Generation: answer.GetGeneration(), Digest: digest,
+	}, nil
+}
+
+func (x *Executor) delete(ctx context.Context, client dynamic.Interface, owner Owner, step Step) error {
+	resource, err := x.resource(schema.FromAPIVersionAndKind(step.Entry.APIVersion, step.Entry.Kind))
+	if err != nil {
+		return err
+	}
+	err = client.Resource(resource).Namespace(owner.Namespace).Delete(ctx, step.Entry.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &step.Existing.UID},
+	})
+	return ignoreGone(err)
+}
+
+func (x *Executor) resource(kind schema.GroupVersionKind) (schema.GroupVersionResource, error) {
+	mapping, err := x.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return schema.GroupVersionResource{}, err
+	}
+	return mapping.Resource, nil
+}
+
+// ignoreGone takes an object that is gone, or has been replaced by another, as deleted.
+func ignoreGone(err error) error {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+func conflict(step Step) *Failure {
+	owner := "nobody controls it"
+	if c := step.Existing.Controller; c != nil {
+		owner = fmt.Sprintf("%s %s controls it", c.Kind, c.Name)
+	} else if step.Existing.Managers != "" {
+		owner = "its fields are managed by " + step.Existing.Managers
+	}
+	advice := fmt.Sprintf("rename or delete it, or hand it over with the annotation %s: \"true\"", iter8v1alpha1.AdoptAnnotation)
+	if step.Existing.Controller != nil {
+		advice = "rename or delete one of the two"
+	}
+	return &Failure{
+		Reason: iter8v1alpha1.ReasonOwnershipConflict,
+		Message: fmt.Sprintf("%s %s exists and does not belong to this policy (%s), so it is left alone; %s",
+			step.Key.Kind, step.Key.Name, owner, advice),
+	}
+}
+
+// failure gives the apiserver's answer a reason; passing is the one for what may pass by itself.
+func failure(step Step, passing, doing string, err error) *Failure {
+	reason := passing
+	switch {
+	case meta.IsNoMatchError(err):
+		reason = iter8v1alpha1.ReasonKindNotServed
+	case apierrors.IsForbidden(err):
+		reason = iter8v1alpha1.ReasonForbidden
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+		reason = iter8v1alpha1.ReasonRejected
+	case apierrors.IsConflict(err) && step.Action == Create:
+		reason = iter8v1alpha1.ReasonOwnershipConflict
+	}
+	return &Failure{
+		Reason:  reason,
+		Message: fmt.Sprintf("%s %s %s: %s", doing, step.Key.Kind, step.Key.Name, message(err)),
+		Err:     err,
+	}
+}
+
+// message leaves out what changes from one try to the next.
+func message(err error) string {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) && status.Status().Message != "" {
+		return status.Status().Message
+	}
+	return err.Error()
+}

@@ -1,0 +1,220 @@
+package apply
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/assume"
+	"iter8.tools/operator/controllers/watch"
+)
+
+// Live knows the routing objects that the cluster holds, those of others included, and which policies have
+// an interest in which. It is fed by watches on the kinds that policies render, and by what Execute writes.
+type Live struct {
+	objects *watch.Set
+
+	mu sync.RWMutex
+	// assumed are objects that this process wrote and the watch hasn't shown yet.
+	assumed   map[objectName]*liveObject
+	interest  map[objectName]map[types.NamespacedName]struct{}
+	interests map[types.NamespacedName][]objectName
+	listeners []func(policy types.NamespacedName)
+}
+
+type objectName struct {
+	kind schema.GroupKind
+	key  types.NamespacedName
+}
+
+// liveObject is what is kept of an object.
+type liveObject struct {
+	metav1.ObjectMeta // name, namespace and resourceVersion only
+	kind              schema.GroupKind
+	existing          Existing
+}
+
+// LiveOptions of a Live.
+type LiveOptions struct {
+	Client     dynamic.Interface
+	Mapper     meta.RESTMapper
+	Namespaces []string
+}
+
+// NewLive makes a Live whose watches end with the context.
+func NewLive(ctx context.Context, options LiveOptions) *Live {
+	l := &Live{
+		assumed:   map[objectName]*liveObject{},
+		interest:  map[objectName]map[types.NamespacedName]struct{}{},
+		interests: map[types.NamespacedName][]objectName{},
+	}
+	l.objects = watch.New(ctx, watch.Options{
+		Client:     options.Client,
+		Mapper:     options.Mapper,
+		Namespaces: options.Namespaces,
+		Transform:  func(_ watch.Target, u *unstructured.Unstructured) watch.Object { return keep(u) },
+		OnChange:   l.onChange,
+		OnState:    l.onState,
+	})
+	return l
+}
+
+// Listen has fn called with every policy that has an interest in an object which changes. fn must not block.
+func (l *Live) Listen(fn func(policy types.NamespacedName)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.listeners = append(l.listeners, fn)
+}
+
+// Follow says which objects a policy has an interest in from now on; none ends it.
+func (l *Live) Follow(policy types.NamespacedName, kinds []schema.GroupVersionKind, keys []Key) {
+	names := make([]objectName, 0, len(keys))
+	for _, k := range keys {
+		names = append(names, objectName{k.GroupKind, types.NamespacedName{Namespace: policy.Namespace, Name: k.Name}})
+	}
+	l.mu.Lock()
+	for _, name := range l.interests[policy] {
+		delete(l.interest[name], policy)
+		if len(l.interest[name]) == 0 {
+			delete(l.interest, name)
+		}
+	}
+	for _, name := range names {
+		if l.interest[name] == nil {
+			l.interest[name] = map[types.NamespacedName]struct{}{}
+		}
+		l.interest[name][policy] = struct{}{}
+	}
+	if len(names) == 0 {
+		delete(l.interests, policy)
+	} else {
+		l.interests[policy] = names
+	}
+	l.mu.Unlock()
+
+	targets := make([]watch.Target, 0, len(kinds))
+	for _, kind := range kinds {
+		targets = append(targets, watch.Target{GroupVersionKind: kind})
+	}
+	l.objects.Require(policy, targets...)
+}
+
+// State tells how far what is known of a kind can be relied on.
+func (l *Live) State(kind schema.GroupVersionKind) watch.State {
+	_, state := l.objects.Get(watch.Target{GroupVersionKind: kind}, types.NamespacedName{})
+	return state
+}
+
+// Get gives what the cluster holds under a name, nil if nothing.
+func (l *Live) Get(kind schema.GroupVersionKind, key types.NamespacedName) *Existing {
+	l.mu.RLock()
+	assumed := l.assumed[objectName{kind.GroupKind(), key}]
+	l.mu.RUnlock()
+	found, _ := l.objects.Get(watch.Target{GroupVersionKind: kind}, key)
+	shown, _ := found.(*liveObject)
+	if assumed != nil && (shown == nil || assume.Newer(assumed, shown)) {
+		return &assumed.existing
+	}
+	if shown == nil {
+		return nil
+	}
+	return &shown.existing
+}
+
+// assume takes what the apiserver answered to a write for what the cluster holds, until the watch tells.
+func (l *Live) assume(answer *unstructured.Unstructured) {
+	written := keep(answer)
+	name := written.name()
+	found, _ := l.objects.Get(watch.Target{GroupVersionKind: answer.GroupVersionKind()}, name.key)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if shown, ok := found.(*liveObject); ok && !assume.Newer(written, shown) {
+		return
+	}
+	l.assumed[name] = written
+}
+
+// onChange wakes the policies with an interest in an object, unless the change is the echo of a write.
+func (l *Live) onChange(_ watch.Target, before, after watch.Object) {
+	old, _ := before.(*liveObject)
+	now, _ := after.(*liveObject)
+	seen := now
+	if seen == nil {
+		seen = old
+	}
+	name := seen.name()
+
+	l.mu.Lock()
+	assumed := l.assumed[name]
+	echo := assumed != nil && now != nil && assumed.ResourceVersion == now.ResourceVersion
+	if assumed != nil && (now == nil && assumed.existing.UID == old.existing.UID || now != nil && !assume.Newer(assumed, now)) {
+		delete(l.assumed, name)
+	}
+	l.mu.Unlock()
+	if echo || (old != nil && now != nil && reflect.DeepEqual(old.existing, now.existing)) {
+		return
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for policy := range l.interest[name] {
+		l.tell(policy)
+	}
+}
+
+func (l *Live) onState(target watch.Target) {
+	policies := l.objects.Users(target)
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, policy := range policies {
+		l.tell(policy)
+	}
+}
+
+func (l *Live) tell(policy types.NamespacedName) {
+	for _, listener := range l.listeners {
+		listener(policy)
+	}
+}
+
+func keep(u *unstructured.Unstructured) *liveObject {
+	kept := &liveObject{
+		ObjectMeta: metav1.ObjectMeta{Name: u.GetName(), Namespace: u.GetNamespace(), ResourceVersion: u.GetResourceVersion()},
+		kind:       u.GroupVersionKind().GroupKind(),
+		existing: Existing{
+			UID:         u.GetUID(),
+			Generation:  u.GetGeneration(),
+			Controller:  metav1.GetControllerOf(u),
+			Adopt:       u.GetAnnotations()[iter8v1alpha1.AdoptAnnotation] == "true",
+			Terminating: u.GetDeletionTimestamp() != nil,
+		},
+	}
+	if u.GetLabels()[iter8v1alpha1.ManagedByLabel] == iter8v1alpha1.FieldManager {
+		kept.existing.Labels = u.GetLabels()
+		kept.existing.Annotations = u.GetAnnotations()
+		return kept
+	}
+	if c := kept.existing.Controller; c != nil && strings.HasPrefix(c.APIVersion, iter8v1alpha1.GroupVersion.Group+"/") {
+		return kept // our label was taken off; without labels it counts as changed
+	}
+	managers := map[string]struct{}{}
+	for _, entry := range u.GetManagedFields() {
+		managers[entry.Manager] = struct{}{}
+	}
+	kept.existing.Managers = strings.Join(slices.Sorted(maps.Keys(managers)), ", ")
+	return kept
+}
+
+func (o *liveObject) name() objectName {
+	return objectName{o.kind, types.NamespacedName{Namespace: o.Namespace, Name: o.Name}}
+}

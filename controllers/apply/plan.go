@@ -1,0 +1,216 @@
+// Package apply brings the cluster's routing objects to what was rendered: a plan, which is pure, and its
+// execution, the only place that writes them.
+//
+//	manifests + inventory + what the cluster holds ──► Plan ──► Steps ──► Execute ──► new inventory
+package apply
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+// Owner is the RoutingPolicy that objects are applied for.
+type Owner struct {
+	Namespace, Name string
+	UID             types.UID
+}
+
+// Key names an object in the namespace of its policy, in whatever version of its kind.
+type Key struct {
+	schema.GroupKind
+	Name string
+}
+
+// Existing is what the cluster holds under a Key.
+type Existing struct {
+	UID        types.UID
+	Generation int64
+	// Labels and Annotations are those of an object that a RoutingPolicy controls.
+	Labels, Annotations map[string]string
+	// Controller is the owner that controls the object, nil if none does.
+	Controller *metav1.OwnerReference
+	// Managers are who owns its fields, sorted, for messages.
+	Managers string
+	// Adopt tells that the object may be taken over.
+	Adopt bool
+	// Terminating tells that it is being deleted.
+	Terminating bool
+}
+
+// Action is what is done about one object.
+type Action int
+
+// The actions of a plan.
+const (
+	// Keep: the cluster holds what was recorded; nothing is called.
+	Keep Action = iota
+	// Create: no such object exists.
+	Create
+	// Update: it is the policy's, and differs from what was recorded or from what is rendered now.
+	Update
+	// Adopt: it is nobody's and was handed over.
+	Adopt
+	// Conflict: it isn't the policy's, and is left alone.
+	Conflict
+	// Wait: it is on its way out; what comes after follows from the event of its end.
+	Wait
+	// Delete: it is the policy's, and isn't rendered any more.
+	Delete
+	// Release: the inventory lists it, but it is gone or somebody else's.
+	Release
+)
+
+// Step is an Action on one object.
+type Step struct {
+	Action Action
+	Key    Key
+	// Manifest to apply, complete with its owner; nil for Delete and Release.
+	Manifest *unstructured.Unstructured
+	// Entry is the inventory's line: as recorded, or for a new object as announced.
+	Entry iter8v1alpha1.AppliedObject
+	// Existing is what the cluster holds, nil if nothing.
+	Existing *Existing
+}
+
+// Plan decides about every manifest, in their order, and then about every object that only the inventory
+// lists. Manifests must be free of duplicates. Nothing that is given is changed.
+func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, lookup func(Key) *Existing) ([]Step, error) {
+	recorded := make(map[Key]iter8v1alpha1.AppliedObject, len(inventory))
+	for _, entry := range inventory {
+		recorded[KeyOf(entry)] = entry
+	}
+	steps := make([]Step, 0, len(manifests)+len(inventory))
+	wanted := make(map[Key]bool, len(manifests))
+	for _, m := range manifests {
+		key := Key{GroupKind: m.GroupVersionKind().GroupKind(), Name: m.GetName()}
+		wanted[key] = true
+		step := Step{Key: key, Manifest: complete(owner, m), Existing: lookup(key)}
+		digest, err := digestOf(step.Manifest)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", key.Kind, key.Name, err)
+		}
+		entry, listed := recorded[key]
+		step.Entry = iter8v1alpha1.AppliedObject{
+			APIVersion: m.GetAPIVersion(), Kind: m.GetKind(), Name: m.GetName(),
+			UID: entry.UID, Generation: entry.Generation, Digest: entry.Digest,
+		}
+		step.Action = decide(owner, step, listed, digest)
+		steps = append(steps, step)
+	}
+	for _, entry := range inventory {
+		if key := KeyOf(entry); !wanted[key] {
+			step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
+			if mayDelete(owner, entry, step.Existing) {
+				step.Action = Delete
+			}
+			steps = append(steps, step)
+		}
+	}
+	return steps, nil
+}
+
+func decide(owner Owner, step Step, listed bool, digest string) Action {
+	e := step.Existing
+	switch {
+	case e == nil:
+		return Create
+	case !owner.owns(e, step.Entry):
+		if e.Adopt && e.Controller == nil {
+			return Adopt
+		}
+		return Conflict
+	case e.Terminating:
+		return Wait
+	case listed && e.Controller != nil && step.Entry.UID == e.UID && step.Entry.Digest == digest &&
+		// An object without a generation gives no sign of a change; applying it again is the only check.
+		e.Generation != 0 && step.Entry.Generation == e.Generation &&
+		holds(e.Labels, step.Manifest.GetLabels()) && holds(e.Annotations, step.Manifest.GetAnnotations()):
+		return Keep
+	default:
+		return Update
+	}
+}
+
+// owns tells whether an object is the policy's: it controls it, or did when it was recorded and nobody has
+// taken control since.
+func (o Owner) owns(e *Existing, entry iter8v1alpha1.AppliedObject) bool {
+	if e.Controller != nil {
+		return e.Controller.UID == o.UID
+	}
+	return entry.UID != "" && entry.UID == e.UID
+}
+
+func mayDelete(owner Owner, entry iter8v1alpha1.AppliedObject, e *Existing) bool {
+	return e != nil && owner.owns(e, entry) && (entry.UID == "" || entry.UID == e.UID)
+}
+
+// Announced gives the inventory to record before the steps are taken, so that a crash leaves no object
+// unlisted, and whether it differs from the one there is.
+func Announced(inventory []iter8v1alpha1.AppliedObject, steps []Step) ([]iter8v1alpha1.AppliedObject, bool) {
+	listed := make(map[Key]bool, len(inventory))
+	for _, entry := range inventory {
+		listed[KeyOf(entry)] = true
+	}
+	announced := append([]iter8v1alpha1.AppliedObject(nil), inventory...)
+	for _, step := range steps {
+		if (step.Action == Create || step.Action == Adopt) && !listed[step.Key] {
+			announced = append(announced, step.Entry)
+		}
+	}
+	return announced, len(announced) > len(inventory)
+}
+
+// KeyOf gives the key of an inventory entry.
+func KeyOf(entry iter8v1alpha1.AppliedObject) Key {
+	return Key{GroupKind: schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind).GroupKind(), Name: entry.Name}
+}
+
+// complete gives a copy of a manifest with what makes it the policy's.
+func complete(owner Owner, manifest *unstructured.Unstructured) *unstructured.Unstructured {
+	m := manifest.DeepCopy()
+	m.SetNamespace(owner.Namespace)
+	labels := m.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	labels[iter8v1alpha1.ManagedByLabel] = iter8v1alpha1.FieldManager
+	m.SetLabels(labels)
+	isController := true
+	// Without blockOwnerDeletion, which would take the right to update the policy's finalizers.
+	m.SetOwnerReferences([]metav1.OwnerReference{{
+		APIVersion: iter8v1alpha1.GroupVersion.String(),
+		Kind:       "RoutingPolicy",
+		Name:       owner.Name,
+		UID:        owner.UID,
+		Controller: &isController,
+	}})
+	return m
+}
+
+// digestOf is of the manifest's JSON, whose keys are sorted.
+func digestOf(m *unstructured.Unstructured) (string, error) {
+	data, err := json.Marshal(m.Object)
+	if err != nil {
+		return "", fmt.Errorf("encoding the manifest: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:]), nil
+}
+
+func holds(have, want map[string]string) bool {
+	for key, value := range want {
+		if got, ok := have[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}

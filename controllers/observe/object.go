@@ -1,0 +1,178 @@
+package observe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"iter8.tools/operator/controllers/watch"
+)
+
+// object is what is kept of a watched resource: enough to judge it, and nothing else.
+type object struct {
+	metav1.ObjectMeta
+	facts
+	// full is the resource itself, kept only for the kinds that a readyWhen expression looks into.
+	full *unstructured.Unstructured
+}
+
+// facts are what availability is made of; a change of anything else concerns nobody.
+type facts struct {
+	terminating bool
+	// verdict is the judgement by the rule of the resource's kind.
+	verdict verdict
+	// conditions are status.conditions, by type.
+	conditions map[string]condition
+	// byEndpoints is true of a Service with a selector, which is ready by its EndpointSlices.
+	byEndpoints bool
+	// service is the Service that an EndpointSlice belongs to, and ready whether it has a ready endpoint.
+	service types.NamespacedName
+	ready   bool
+}
+
+type condition struct {
+	status, reason, message string
+}
+
+// verdict is a judgement of one resource.
+type verdict struct {
+	state   ResourceState
+	message string
+}
+
+// The kinds that are ready by conditions of theirs, or that have a rule of their own.
+var (
+	serviceKind       = schema.GroupKind{Kind: "Service"}
+	endpointSliceKind = schema.GroupVersionKind{Group: "discovery.k8s.io", Version: "v1", Kind: "EndpointSlice"}
+
+	conditionsOfKind = map[schema.GroupKind][]string{
+		{Group: "apps", Kind: "Deployment"}:                    {"Available"},
+		{Group: "serving.kserve.io", Kind: "InferenceService"}: {"Ready"},
+		{Group: "serving.knative.dev", Kind: "Service"}:        {"Ready"},
+	}
+	// A workload in the middle of a rolling update is available all the same, so these count Pods in place
+	// of asking kstatus, which would wait for the update's end.
+	availablePodsOfKind = map[schema.GroupKind]string{
+		{Group: "apps", Kind: "StatefulSet"}: "availableReplicas",
+		{Group: "apps", Kind: "ReplicaSet"}:  "availableReplicas",
+		{Group: "apps", Kind: "DaemonSet"}:   "numberAvailable",
+	}
+	existingIsReady = map[schema.GroupKind]bool{
+		{Kind: "ConfigMap"}: true,
+		{Kind: "Secret"}:    true,
+	}
+)
+
+// keep is the transform of the informers.
+func (o *Observer) keep(target watch.Target, u *unstructured.Unstructured) watch.Object {
+	kept := &object{ObjectMeta: metav1.ObjectMeta{
+		Name:            u.GetName(),
+		Namespace:       u.GetNamespace(),
+		UID:             u.GetUID(),
+		ResourceVersion: u.GetResourceVersion(),
+	}}
+	if target.GroupVersionKind == endpointSliceKind {
+		kept.service = types.NamespacedName{Namespace: u.GetNamespace(), Name: u.GetLabels()["kubernetes.io/service-name"]}
+		kept.ready = hasReadyEndpoint(u)
+		return kept
+	}
+	kept.terminating = u.GetDeletionTimestamp() != nil
+	kept.conditions = conditionsOf(u)
+	if target.Full {
+		kept.full = u
+		return kept
+	}
+	if target.GroupKind() == serviceKind {
+		selector, _, _ := unstructured.NestedMap(u.Object, "spec", "selector")
+		kept.byEndpoints = len(selector) > 0
+	}
+	kept.verdict = o.judge(target.GroupKind(), kept.conditions, u)
+	return kept
+}
+
+// judge applies the rule of the resource's kind. What a controller said of an earlier generation stands until
+// it has looked at the present one: a change of the spec alone makes nothing unavailable.
+func (o *Observer) judge(kind schema.GroupKind, conditions map[string]condition, u *unstructured.Unstructured) verdict {
+	if types, ok := o.conditions[kind]; ok {
+		return judgeConditions(types, conditions)
+	}
+	if types, ok := conditionsOfKind[kind]; ok {
+		return judgeConditions(types, conditions)
+	}
+	if field, ok := availablePodsOfKind[kind]; ok {
+		if n, _, _ := unstructured.NestedInt64(u.Object, "status", field); n > 0 {
+			return verdict{state: Ready}
+		}
+		return verdict{NotReady, "has no available Pod"}
+	}
+	if existingIsReady[kind] || kind == serviceKind {
+		return verdict{state: Ready}
+	}
+	if _, ok := conditions["Ready"]; ok {
+		return judgeConditions([]string{"Ready"}, conditions)
+	}
+	return judgeStatus(u)
+}
+
+func judgeConditions(types []string, conditions map[string]condition) verdict {
+	for _, t := range types {
+		c, ok := conditions[t]
+		switch {
+		case !ok:
+			return verdict{NotReady, fmt.Sprintf("has no condition %s yet", t)}
+		case c.status != string(metav1.ConditionTrue):
+			return verdict{NotReady, strings.TrimSuffix(fmt.Sprintf("has condition %s %s: %s: %s", t, c.status, c.reason, c.message), ": ")}
+		}
+	}
+	return verdict{state: Ready}
+}
+
+func judgeStatus(u *unstructured.Unstructured) verdict {
+	result, err := status.Compute(u)
+	switch {
+	case err != nil:
+		return verdict{Unknown, "has a status that can't be judged: " + err.Error()}
+	case result.Status == status.CurrentStatus:
+		return verdict{state: Ready}
+	case result.Status == status.UnknownStatus:
+		return verdict{Unknown, "has a status that can't be judged: " + result.Message}
+	default:
+		return verdict{NotReady, fmt.Sprintf("is %s: %s", result.Status, result.Message)}
+	}
+}
+
+func conditionsOf(u *unstructured.Unstructured) map[string]condition {
+	list, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	if len(list) == 0 {
+		return nil
+	}
+	conditions := make(map[string]condition, len(list))
+	for _, item := range list {
+		fields, ok := item.(map[string]any)
+		if !ok {
+			continue
+		}
+		text := func(key string) string { s, _ := fields[key].(string); return s }
+		conditions[text("type")] = condition{status: text("status"), reason: text("reason"), message: text("message")}
+	}
+	return conditions
+}
+
+// hasReadyEndpoint follows the API: an endpoint whose condition ready is unknown counts as ready.
+func hasReadyEndpoint(slice *unstructured.Unstructured) bool {
+	endpoints, _, _ := unstructured.NestedSlice(slice.Object, "endpoints")
+	return slices.ContainsFunc(endpoints, func(item any) bool {
+		endpoint, ok := item.(map[string]any)
+		if !ok {
+			return false
+		}
+		ready, found, err := unstructured.NestedBool(endpoint, "conditions", "ready")
+		return err == nil && (!found || ready)
+	})
+}

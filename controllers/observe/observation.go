@@ -1,0 +1,198 @@
+package observe
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/watch"
+)
+
+// ResourceState is what is known of one resource of a variant.
+type ResourceState int
+
+// The states of a resource.
+const (
+	// Ready: it exists, isn't being deleted, and is ready.
+	Ready ResourceState = iota
+	// Missing: nothing of that name carries the label by which resources are watched.
+	Missing
+	// Unlabelled: it exists, but without that label.
+	Unlabelled
+	// Terminating: it is being deleted.
+	Terminating
+	// NotReady: it exists and isn't ready.
+	NotReady
+	// Unknown: it can't be read or judged.
+	Unknown
+	// Invalid: the reference can't work as it stands.
+	Invalid
+	// Pending: it isn't read yet, which passes by itself.
+	Pending
+)
+
+// Observation is the state of a Subject's variants at one moment.
+type Observation struct {
+	Variants []Variant
+}
+
+// Variant is the state of one variant.
+type Variant struct {
+	Name string
+	// State is that of the resource that decides; Ready where all are.
+	State ResourceState
+	// Problems are the resources that aren't ready, in the order of the spec.
+	Problems []Problem
+	// Stale says of kinds that can't be watched any more why; their resources are judged as last seen.
+	Stale []string
+}
+
+// Problem is why a resource isn't ready.
+type Problem struct {
+	State ResourceState
+	// Message is a sentence that names the resource.
+	Message string
+}
+
+// Known tells whether the variant is certainly available or certainly not.
+func (v Variant) Known() bool {
+	return v.State != Unknown && v.State != Invalid && v.State != Pending
+}
+
+// Available tells whether the variant is certainly available.
+func (v Variant) Available() bool { return v.State == Ready }
+
+// Pending tells whether the observation is still being made, just after a start.
+func (o Observation) Pending() bool {
+	for _, v := range o.Variants {
+		if v.State == Pending {
+			return true
+		}
+	}
+	return false
+}
+
+// Observe judges each variant of a Subject by what is in the cache. It talks to nobody.
+func (o *Observer) Observe(subject *iter8v1alpha1.Subject) Observation {
+	observation := Observation{Variants: make([]Variant, 0, len(subject.Spec.Variants))}
+	for i := range subject.Spec.Variants {
+		observation.Variants = append(observation.Variants, o.observeVariant(subject, &subject.Spec.Variants[i]))
+	}
+	return observation
+}
+
+// precedence of the states of a variant's resources: one that certainly isn't ready decides, whatever is
+// unknown of the others.
+var precedence = map[ResourceState]int{
+	Ready: 0, Pending: 1, Unknown: 2, Invalid: 3, NotReady: 4, Terminating: 5, Missing: 6, Unlabelled: 7,
+}
+
+func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alpha1.Variant) Variant {
+	variant := Variant{Name: v.Name, State: Ready}
+	for i := range v.Resources {
+		ref := &v.Resources[i]
+		judged, err := o.observeResource(subject.Namespace, ref)
+		if err != nil {
+			variant.Stale = append(variant.Stale, fmt.Sprintf("%s %s is judged as last seen: %s", ref.Kind, ref.Name, err))
+		}
+		if judged.state == Ready {
+			continue
+		}
+		if precedence[judged.state] > precedence[variant.State] {
+			variant.State = judged.state
+		}
+		variant.Problems = append(variant.Problems, Problem{judged.state, fmt.Sprintf("%s %s %s", ref.Kind, ref.Name, judged.message)})
+	}
+	return variant
+}
+
+// observeResource judges one resource; the error says why its kind can't be watched any more.
+func (o *Observer) observeResource(namespace string, ref *iter8v1alpha1.ResourceReference) (verdict, error) {
+	if err := o.checkReference(namespace, ref); err != nil {
+		return verdict{Invalid, err.Error()}, nil
+	}
+	key := resourceName(namespace, ref)
+	target := targetOf(ref)
+	found, state := o.resources.Get(target, key)
+	if !state.Synced {
+		return unread(state, target), nil
+	}
+	if found == nil {
+		if o.unlabelled.has(resource{target.GroupVersionKind, key}) {
+			return verdict{Unlabelled, fmt.Sprintf("exists without the label %s: \"true\", so it is not watched", iter8v1alpha1.DetectLabel)}, state.Err
+		}
+		return verdict{Missing, "does not exist"}, state.Err
+	}
+	kept := found.(*object)
+	if kept.terminating {
+		return verdict{Terminating, "is being deleted"}, state.Err
+	}
+	switch when := ref.ReadyWhen; {
+	case when == nil && kept.byEndpoints:
+		return o.observeEndpoints(key), state.Err
+	case when == nil:
+		return kept.verdict, state.Err
+	case when.CEL != "":
+		return o.expressions.evaluate(when.CEL, kept.full.Object), state.Err
+	case len(when.Conditions) > 0:
+		return judgeConditions(when.Conditions, kept.conditions), state.Err
+	default:
+		return verdict{state: Ready}, state.Err
+	}
+}
+
+func (o *Observer) observeEndpoints(service types.NamespacedName) verdict {
+	found, state := o.resources.ByIndex(endpointSlices, service.Namespace, service.String())
+	if !state.Synced {
+		return unread(state, endpointSlices)
+	}
+	for _, slice := range found {
+		if slice.(*object).ready {
+			return verdict{state: Ready}
+		}
+	}
+	return verdict{NotReady, "has no ready endpoint"}
+}
+
+// unread is the verdict on a resource whose kind isn't listed.
+func unread(state watch.State, target watch.Target) verdict {
+	switch {
+	case state.Pending():
+		return verdict{Pending, "is being read"}
+	case errors.Is(state.Err, watch.ErrClusterScoped):
+		return verdict{Invalid, fmt.Sprintf("can't be watched: %s %s is cluster-scoped", target.GroupVersion(), target.Kind)}
+	default:
+		return verdict{Unknown, fmt.Sprintf("can't be read (%s %s): %s", target.GroupVersion(), target.Kind, state.Err)}
+	}
+}
+
+// checkReference finds what makes a reference impossible whatever the cluster holds.
+func (o *Observer) checkReference(namespace string, ref *iter8v1alpha1.ResourceReference) error {
+	if ref.Namespace != "" && ref.Namespace != namespace && !o.allowCrossNamespace {
+		return fmt.Errorf("is in namespace %s, and this operator does not allow references to other namespaces", ref.Namespace)
+	}
+	if ref.ReadyWhen != nil && ref.ReadyWhen.CEL != "" {
+		if _, err := o.expressions.compile(ref.ReadyWhen.CEL); err != nil {
+			return fmt.Errorf("has a readyWhen.cel that does not compile: %s", strings.TrimSpace(err.Error()))
+		}
+	}
+	return nil
+}
+
+func resourceName(namespace string, ref *iter8v1alpha1.ResourceReference) types.NamespacedName {
+	if ref.Namespace != "" {
+		namespace = ref.Namespace
+	}
+	return types.NamespacedName{Namespace: namespace, Name: ref.Name}
+}
+
+func targetOf(ref *iter8v1alpha1.ResourceReference) watch.Target {
+	return watch.Target{
+		GroupVersionKind: schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind),
+		Full:             ref.ReadyWhen != nil && ref.ReadyWhen.CEL != "",
+	}
+}

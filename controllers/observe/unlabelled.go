@@ -1,0 +1,107 @@
+package observe
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/util/workqueue"
+)
+
+const (
+	// A resource that isn't there is first looked for without its label after firstLook, so that one that is
+	// just being made, or comes back at once, costs no read; then ever less often.
+	firstLook   = 3 * time.Second
+	rarestLook  = 10 * time.Minute
+	looksAtOnce = 4
+)
+
+// unlabelled finds resources that exist but lack the label by which they would be watched. Nothing routes by
+// it: it only lets the status say what is missing. It reads one object at a time, off the path of any event.
+type unlabelled struct {
+	client  metadata.Interface
+	mapper  meta.RESTMapper
+	absent  func(resource) bool
+	changed func(resource)
+	queue   workqueue.TypedRateLimitingInterface[resource]
+
+	mu    sync.RWMutex
+	found map[resource]struct{}
+}
+
+func newUnlabelled(client metadata.Interface, mapper meta.RESTMapper, absent func(resource) bool, changed func(resource)) *unlabelled {
+	return &unlabelled{
+		client:  client,
+		mapper:  mapper,
+		absent:  absent,
+		changed: changed,
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[resource](firstLook, rarestLook)),
+		found: map[resource]struct{}{},
+	}
+}
+
+// has tells whether a resource that isn't watched was found without the label. Asking has it looked for, if
+// that isn't under way.
+func (u *unlabelled) has(r resource) bool {
+	u.mu.RLock()
+	_, found := u.found[r]
+	u.mu.RUnlock()
+	if u.queue.NumRequeues(r) == 0 {
+		u.queue.AddRateLimited(r)
+	}
+	return found
+}
+
+func (u *unlabelled) run(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range looksAtOnce {
+		workers.Go(func() {
+			for {
+				r, shutdown := u.queue.Get()
+				if shutdown {
+					return
+				}
+				u.look(ctx, r)
+				u.queue.Done(r)
+			}
+		})
+	}
+	<-ctx.Done()
+	u.queue.ShutDown()
+	workers.Wait()
+}
+
+// look asks the apiserver for one object, for as long as a Subject names it and no watch shows it.
+func (u *unlabelled) look(ctx context.Context, r resource) {
+	exists := false
+	if u.absent(r) {
+		exists = u.exists(ctx, r)
+		u.queue.AddRateLimited(r)
+	} else {
+		u.queue.Forget(r)
+	}
+	u.mu.Lock()
+	_, before := u.found[r]
+	if exists {
+		u.found[r] = struct{}{}
+	} else {
+		delete(u.found, r)
+	}
+	u.mu.Unlock()
+	if before != exists {
+		u.changed(r)
+	}
+}
+
+func (u *unlabelled) exists(ctx context.Context, r resource) bool {
+	mapping, err := u.mapper.RESTMapping(r.kind.GroupKind(), r.kind.Version)
+	if err != nil {
+		return false
+	}
+	_, err = u.client.Resource(mapping.Resource).Namespace(r.key.Namespace).Get(ctx, r.key.Name, metav1.GetOptions{})
+	return err == nil
+}

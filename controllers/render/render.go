@@ -1,0 +1,147 @@
+// Package render turns a chart, values and the state of variants into manifests. It is a pure function of
+// these: it talks to nobody, and its inputs stay as they are.
+package render
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v3/pkg/chart"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+// ErrInvalidValues is wrapped by the errors that only other values can mend.
+var ErrInvalidValues = errors.New("invalid values")
+
+// Input is all that manifests depend on.
+type Input struct {
+	// Chart to render; Inline makes one of a policy's templates.
+	Chart *chart.Chart
+	// Values of the user, without the reserved key.
+	Values map[string]any
+	// Namespace and Policy are the RoutingPolicy's: the chart's .Release.Namespace and .Release.Name.
+	Namespace, Policy string
+	// Subject whose variants are rendered.
+	Subject types.NamespacedName
+	// Variants in the order of the Subject.
+	Variants []Variant
+	// APIVersions that the cluster serves, as "group/version" and "group/version/Kind": the chart's
+	// .Capabilities.APIVersions.
+	APIVersions []string
+}
+
+// Variant is the state of a variant as the chart gets to see it.
+type Variant struct {
+	Name string
+	// Number is the variant's position in the Subject, from 1.
+	Number int
+	// Available is always true for a variant that the policy isn't triggered by.
+	Available bool
+	Weight    int32
+	Resources []Resource
+}
+
+// Resource is a resource of a variant.
+type Resource struct {
+	Kind, Name string
+}
+
+// Manifests renders the chart: its manifests in the order of their files and of their place therein. Errors
+// name the template and, where Helm tells, the line; those about values wrap ErrInvalidValues.
+func Manifests(in Input) ([]*unstructured.Unstructured, error) {
+	values, err := renderValues(in)
+	if err != nil {
+		return nil, err
+	}
+	files, err := engine.Engine{}.Render(in.Chart, values)
+	if err != nil {
+		return nil, fmt.Errorf("rendering: %w", err)
+	}
+	names := make([]string, 0, len(files))
+	for name := range files {
+		if path.Base(name) != "NOTES.txt" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+
+	var manifests []*unstructured.Unstructured
+	for _, name := range names {
+		parsed, err := parse(files[name])
+		if err != nil {
+			return nil, fmt.Errorf("template %s: %w", strings.TrimPrefix(name, in.Chart.Name()+"/templates/"), err)
+		}
+		manifests = append(manifests, parsed...)
+	}
+	return manifests, nil
+}
+
+// Inline makes a chart of a policy's own templates, so that they get what a chart's templates get.
+func Inline(templates []iter8v1alpha1.InlineTemplate) *chart.Chart {
+	c := &chart.Chart{Metadata: &chart.Metadata{APIVersion: chart.APIVersionV2, Name: "inline", Version: "0.0.0"}}
+	for _, t := range templates {
+		c.Templates = append(c.Templates, &chart.File{Name: "templates/" + t.Name, Data: []byte(t.Template)})
+	}
+	return c
+}
+
+// renderValues are what Helm hands to templates: the user's values over the chart's, checked against the
+// chart's schema, with the state of the variants under the reserved key.
+func renderValues(in Input) (chartutil.Values, error) {
+	if _, taken := in.Values[iter8v1alpha1.ReservedValuesKey]; taken {
+		return nil, fmt.Errorf("%w: the key %q is reserved for the state of the variants; remove it from spec.values",
+			ErrInvalidValues, iter8v1alpha1.ReservedValuesKey)
+	}
+	values := make(map[string]any, len(in.Values)+1)
+	for k, v := range in.Values {
+		values[k] = v
+	}
+	values[iter8v1alpha1.ReservedValuesKey] = state(in)
+
+	release := chartutil.ReleaseOptions{Name: in.Policy, Namespace: in.Namespace, Revision: 1, IsInstall: true}
+	rendered, err := chartutil.ToRenderValuesWithSchemaValidation(in.Chart, values, release, capabilities(in.APIVersions), true)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalidValues, err)
+	}
+	if err := validate(in.Chart, rendered["Values"].(chartutil.Values)); err != nil {
+		return nil, err
+	}
+	return rendered, nil
+}
+
+// state is the value of the reserved key.
+func state(in Input) map[string]any {
+	variants := make([]any, 0, len(in.Variants))
+	for _, v := range in.Variants {
+		resources := make([]any, 0, len(v.Resources))
+		for _, r := range v.Resources {
+			resources = append(resources, map[string]any{"kind": r.Kind, "name": r.Name})
+		}
+		variants = append(variants, map[string]any{
+			"name":      v.Name,
+			"number":    int64(v.Number),
+			"available": v.Available,
+			"weight":    int64(v.Weight),
+			"resources": resources,
+		})
+	}
+	return map[string]any{
+		"subject":  map[string]any{"name": in.Subject.Name, "namespace": in.Subject.Namespace},
+		"policy":   map[string]any{"name": in.Policy},
+		"variants": variants,
+	}
+}
+
+func capabilities(apiVersions []string) *chartutil.Capabilities {
+	caps := chartutil.DefaultCapabilities.Copy()
+	caps.APIVersions = append(slices.Clone(caps.APIVersions), apiVersions...)
+	return caps
+}

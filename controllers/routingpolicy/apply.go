@@ -1,0 +1,97 @@
+package routingpolicy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/watch"
+)
+
+// apply brings the cluster to the manifests. Without any, as when the Subject is gone, all that the inventory
+// lists goes.
+func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
+	const condition = iter8v1alpha1.ConditionApplied
+	kinds, keys := interests(s)
+	r.Live.Follow(s.name(), kinds, keys)
+	for _, kind := range kinds {
+		switch state := r.Live.State(kind); {
+		case state.Pending():
+			return await
+		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):
+			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, fmt.Sprintf(
+				"the cluster does not serve %s %s; install its CustomResourceDefinition", kind.GroupVersion(), kind.Kind))
+		case !state.Synced:
+			return s.fail(condition, iter8v1alpha1.ReasonForbidden, fmt.Sprintf("%s can't be watched: %s", kind.GroupKind(), state.Err))
+		}
+	}
+	versions := map[schema.GroupKind]schema.GroupVersionKind{}
+	for _, kind := range kinds {
+		versions[kind.GroupKind()] = kind
+	}
+	steps, err := apply.Plan(s.owner(), s.manifests, s.policy.Status.Applied, func(key apply.Key) *apply.Existing {
+		return r.Live.Get(versions[key.GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: key.Name})
+	})
+	if err != nil {
+		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
+	}
+	if announced, differs := apply.Announced(s.policy.Status.Applied, steps); differs {
+		status := s.policy.Status
+		status.Applied = announced
+		if err := r.patchStatus(ctx, s, status); err != nil {
+			if !apierrors.IsNotFound(err) {
+				s.retry = fmt.Errorf("recording what is about to be applied: %w", err)
+			}
+			return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, "recording what is about to be applied: "+err.Error())
+		}
+	}
+	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
+	if err != nil {
+		s.retry = err
+		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
+	}
+	result := r.Executor.Execute(ctx, account, s.owner(), steps)
+	s.steps, s.result = steps, &result
+	if len(result.Failures) == 0 {
+		return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, count(len(s.manifests), "object")+" applied")
+	}
+	messages := make([]string, 0, len(result.Failures))
+	for _, f := range result.Failures {
+		messages = append(messages, f.Message)
+		s.retry = errors.Join(s.retry, f.Err)
+	}
+	if !result.Retry() {
+		s.retry = nil
+	}
+	return s.fail(condition, result.Failures[0].Reason, strings.Join(messages, "; "))
+}
+
+// interests gives the kinds and objects that a policy renders or has in its inventory, each kind in one
+// version: the one that is rendered, where it is.
+func interests(s *scope) ([]schema.GroupVersionKind, []apply.Key) {
+	var kinds []schema.GroupVersionKind
+	var keys []apply.Key
+	add := func(kind schema.GroupVersionKind, name string) {
+		if !slices.ContainsFunc(kinds, func(k schema.GroupVersionKind) bool { return k.GroupKind() == kind.GroupKind() }) {
+			kinds = append(kinds, kind)
+		}
+		if key := (apply.Key{GroupKind: kind.GroupKind(), Name: name}); !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	for _, m := range s.manifests {
+		add(m.GroupVersionKind(), m.GetName())
+	}
+	for _, entry := range s.policy.Status.Applied {
+		add(schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind), entry.Name)
+	}
+	return kinds, keys
+}

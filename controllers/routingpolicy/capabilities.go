@@ -1,0 +1,115 @@
+package routingpolicy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// capabilitiesInterval is how often the cluster is asked which kinds of routes it serves.
+const capabilitiesInterval = time.Minute
+
+// Capabilities knows in which versions the cluster serves the kinds that policies may render. It asks once at
+// the start and from then on in the background, so that no reconcile has to.
+type Capabilities struct {
+	discovery discovery.DiscoveryInterface
+	kinds     []schema.GroupKind
+
+	mu        sync.Mutex
+	versions  []string
+	known     bool
+	listeners []func()
+}
+
+// NewCapabilities makes Capabilities of some kinds.
+func NewCapabilities(client discovery.DiscoveryInterface, kinds []schema.GroupKind) *Capabilities {
+	return &Capabilities{discovery: client, kinds: kinds}
+}
+
+// APIVersions gives "group/version" and "group/version/Kind" of what is served, sorted, and asks the cluster
+// for that only before it ever has been.
+func (c *Capabilities) APIVersions(ctx context.Context) ([]string, error) {
+	c.mu.Lock()
+	versions, known := c.versions, c.known
+	c.mu.Unlock()
+	if known {
+		return versions, nil
+	}
+	return c.refresh(ctx)
+}
+
+// Listen has fn called whenever the answer has changed. fn must not block.
+func (c *Capabilities) Listen(fn func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listeners = append(c.listeners, fn)
+}
+
+// Start keeps the answer fresh until the context ends.
+func (c *Capabilities) Start(ctx context.Context) error {
+	wait.JitterUntilWithContext(ctx, func(ctx context.Context) {
+		if _, err := c.refresh(ctx); err != nil {
+			log.FromContext(ctx).Error(err, "Asking which kinds of routes the cluster serves")
+		}
+	}, capabilitiesInterval, 0.1, true)
+	return nil
+}
+
+// NeedLeaderElection keeps the answer of a standby fresh.
+func (c *Capabilities) NeedLeaderElection() bool { return false }
+
+func (c *Capabilities) refresh(ctx context.Context) ([]string, error) {
+	versions, err := c.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	changed := c.known && !slices.Equal(c.versions, versions)
+	c.versions, c.known = versions, true
+	listeners := c.listeners
+	c.mu.Unlock()
+	if changed {
+		for _, listener := range listeners {
+			listener()
+		}
+	}
+	return versions, nil
+}
+
+func (c *Capabilities) ask(context.Context) ([]string, error) {
+	groups, err := c.discovery.ServerGroups()
+	if err != nil {
+		return nil, fmt.Errorf("listing API groups: %w", err)
+	}
+	var versions []string
+	for _, group := range groups.Groups {
+		if !slices.ContainsFunc(c.kinds, func(k schema.GroupKind) bool { return k.Group == group.Name }) {
+			continue
+		}
+		for _, version := range group.Versions {
+			resources, err := c.discovery.ServerResourcesForGroupVersion(version.GroupVersion)
+			if err != nil {
+				return nil, fmt.Errorf("listing resources of %s: %w", version.GroupVersion, err)
+			}
+			served := false
+			for _, resource := range resources.APIResources {
+				if slices.Contains(c.kinds, schema.GroupKind{Group: group.Name, Kind: resource.Kind}) {
+					versions = append(versions, version.GroupVersion+"/"+resource.Kind)
+					served = true
+				}
+			}
+			if served {
+				versions = append(versions, version.GroupVersion)
+			}
+		}
+	}
+	slices.Sort(versions)
+	return slices.Compact(versions), nil
+}

@@ -1,0 +1,192 @@
+package routingpolicy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/guard"
+	"iter8.tools/operator/controllers/render"
+)
+
+// suspend leaves everything as it is.
+func (r *Reconciler) suspend(_ context.Context, s *scope) outcome {
+	if s.policy.Spec.Suspend {
+		return s.stop(iter8v1alpha1.ReasonSuspended, "spec.suspend is set: what is applied stays as it is")
+	}
+	return proceed
+}
+
+// observe finds the Subject and the state of its variants.
+func (r *Reconciler) observe(ctx context.Context, s *scope) outcome {
+	name := subjectName(s.policy)
+	if name.Namespace != s.policy.Namespace && !r.AllowCrossNamespace {
+		return s.stop(iter8v1alpha1.ReasonCrossNamespaceReference, fmt.Sprintf(
+			"spec.subjectRef is in namespace %s, and this operator does not allow references to other namespaces", name.Namespace))
+	}
+	s.subject = &iter8v1alpha1.Subject{}
+	switch err := r.Client.Get(ctx, name, s.subject); {
+	case apierrors.IsNotFound(err):
+		s.subject = nil
+		return r.withdraw(ctx, s)
+	case err != nil:
+		s.retry = err
+		return await
+	}
+	s.observation = r.Observer.Observe(s.subject)
+	if s.observation.Pending() {
+		return await
+	}
+	return proceed
+}
+
+// withdraw takes away what was applied, since the Subject that it was applied for is gone.
+func (r *Reconciler) withdraw(ctx context.Context, s *scope) outcome {
+	if o := r.apply(ctx, s); o == await {
+		return await
+	}
+	return s.stop(iter8v1alpha1.ReasonSubjectNotFound, fmt.Sprintf(
+		"Subject %s does not exist; nothing is applied without it", s.policy.Spec.SubjectRef.Name))
+}
+
+// trigger says what the chart is to be told of each variant: that it is available, for those that the policy
+// isn't triggered by; what was last rendered, for those that can't be judged.
+func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
+	triggering, err := triggeringVariants(s.policy, s.subject)
+	if err != nil {
+		return s.stop(iter8v1alpha1.ReasonUnknownVariant, err.Error())
+	}
+	rendered := map[string]bool{}
+	for _, v := range s.policy.Status.Variants {
+		rendered[v.Name] = v.Available
+	}
+	var unknown []string
+	for i, v := range s.subject.Spec.Variants {
+		observed := s.observation.Variants[i]
+		variant := render.Variant{Name: v.Name, Number: i + 1, Available: true, Weight: 1}
+		if v.Weight != nil {
+			variant.Weight = *v.Weight
+		}
+		for _, ref := range v.Resources {
+			variant.Resources = append(variant.Resources, render.Resource{Kind: ref.Kind, Name: ref.Name})
+		}
+		if slices.Contains(triggering, v.Name) {
+			variant.Available = observed.Available()
+			if !observed.Known() {
+				variant.Available = rendered[v.Name]
+				unknown = append(unknown, fmt.Sprintf("variant %s counts as %s, as it was last known: %s",
+					v.Name, availability(variant.Available), observed.Problems[0].Message))
+			}
+		}
+		s.variants = append(s.variants, variant)
+	}
+	s.unknown = strings.Join(unknown, "; ")
+	return proceed
+}
+
+func triggeringVariants(policy *iter8v1alpha1.RoutingPolicy, subject *iter8v1alpha1.Subject) ([]string, error) {
+	names := make([]string, 0, len(subject.Spec.Variants))
+	for _, v := range subject.Spec.Variants {
+		names = append(names, v.Name)
+	}
+	if policy.Spec.Trigger == nil {
+		return names, nil
+	}
+	for _, name := range policy.Spec.Trigger.Variants {
+		if !slices.Contains(names, name) {
+			return nil, fmt.Errorf("spec.trigger names variant %q, and Subject %s has %s", name, subject.Name, strings.Join(names, ", "))
+		}
+	}
+	return policy.Spec.Trigger.Variants, nil
+}
+
+func availability(available bool) string {
+	if available {
+		return "available"
+	}
+	return "not available"
+}
+
+// chart resolves the chart, or makes one of the policy's own templates.
+func (r *Reconciler) chart(_ context.Context, s *scope) outcome {
+	const condition = iter8v1alpha1.ConditionChartResolved
+	if s.policy.Spec.Chart == nil {
+		s.chart = &chart.Chart{Helm: render.Inline(s.policy.Spec.Templates)}
+		return s.succeed(condition, iter8v1alpha1.ReasonInlineTemplates, "the policy brings its own templates")
+	}
+	resolved, err := r.Charts.Resolve(*s.policy.Spec.Chart)
+	if err != nil {
+		return s.fail(condition, chartReason(err), err.Error())
+	}
+	s.chart = resolved
+	return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, fmt.Sprintf("chart %s, version %s", resolved.Resolved.Name, resolved.Resolved.Version))
+}
+
+func chartReason(err error) string {
+	switch {
+	case errors.Is(err, chart.ErrUnsupportedRepository):
+		return iter8v1alpha1.ReasonUnsupportedRepository
+	case errors.Is(err, chart.ErrInvalidVersion):
+		return iter8v1alpha1.ReasonInvalidVersion
+	case errors.Is(err, chart.ErrVersionNotFound):
+		return iter8v1alpha1.ReasonVersionNotFound
+	default:
+		return iter8v1alpha1.ReasonChartNotFound
+	}
+}
+
+// render makes manifests of it all.
+func (r *Reconciler) render(ctx context.Context, s *scope) outcome {
+	const condition = iter8v1alpha1.ConditionRendered
+	values := map[string]any{}
+	if s.policy.Spec.Values != nil {
+		if err := utiljson.Unmarshal(s.policy.Spec.Values.Raw, &values); err != nil {
+			return s.fail(condition, iter8v1alpha1.ReasonInvalidValues, "spec.values: "+err.Error())
+		}
+	}
+	apiVersions, err := r.Capabilities.APIVersions(ctx)
+	if err != nil {
+		s.retry = fmt.Errorf("asking which kinds of routes the cluster serves: %w", err)
+		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, s.retry.Error())
+	}
+	s.manifests, err = render.Manifests(render.Input{
+		Chart:       s.chart.Helm,
+		Values:      values,
+		Namespace:   s.policy.Namespace,
+		Policy:      s.policy.Name,
+		Subject:     subjectName(s.policy),
+		Variants:    s.variants,
+		APIVersions: apiVersions,
+	})
+	switch {
+	case errors.Is(err, render.ErrInvalidValues):
+		return s.fail(condition, iter8v1alpha1.ReasonInvalidValues, err.Error())
+	case err != nil:
+		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, err.Error())
+	}
+	return proceed
+}
+
+// guard refuses manifests that the policy may not apply.
+func (r *Reconciler) guard(_ context.Context, s *scope) outcome {
+	const condition = iter8v1alpha1.ConditionRendered
+	violations := guard.Violations(guard.Rules{Namespace: s.policy.Namespace, Kinds: r.Kinds}, s.manifests)
+	if len(violations) > 0 {
+		return s.fail(condition, iter8v1alpha1.ReasonForbiddenManifest, strings.Join(violations, "; "))
+	}
+	return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, fmt.Sprintf("%s rendered", count(len(s.manifests), "object")))
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,0 +1,107 @@
+// Package routingpolicy keeps what a RoutingPolicy routes in step with its Subject's variants.
+//
+//	observe → trigger → chart → render → guard → apply → status
+package routingpolicy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/assume"
+	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/observe"
+)
+
+// +kubebuilder:rbac:groups=iter8.tools,resources=routingpolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=iter8.tools,resources=routingpolicies/status,verbs=patch
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=httproutes;grpcroutes,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=networking.istio.io,resources=virtualservices;destinationrules,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=impersonate
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconciler brings the routing objects of policies to what their charts render.
+type Reconciler struct {
+	Client       client.Client
+	Observer     *observe.Observer
+	Charts       *chart.BuiltIn
+	Capabilities *Capabilities
+	Live         *apply.Live
+	Executor     *apply.Executor
+	Accounts     *apply.Accounts
+	Recorder     events.EventRecorder
+	// Kinds that policies may render.
+	Kinds []schema.GroupKind
+	// AllowCrossNamespace lets a policy refer to a Subject of another namespace.
+	AllowCrossNamespace bool
+
+	written assume.Written[*iter8v1alpha1.RoutingPolicy]
+}
+
+// Reconcile runs the phases, each of which may end it, and writes the status once where that says something
+// else.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	cached := &iter8v1alpha1.RoutingPolicy{}
+	if err := r.Client.Get(ctx, req.NamespacedName, cached); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.written.Forget(req.NamespacedName)
+			r.Live.Follow(req.NamespacedName, nil, nil)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	policy := r.written.Newest(cached)
+	if !policy.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // what it owns is the garbage collector's
+	}
+	s := newScope(policy)
+	for _, phase := range []func(context.Context, *scope) outcome{
+		r.suspend, r.observe, r.trigger, r.chart, r.render, r.guard, r.apply,
+	} {
+		if o := phase(ctx, s); o != proceed {
+			if o == await {
+				return ctrl.Result{}, s.retry
+			}
+			break
+		}
+	}
+	if err := r.writeStatus(ctx, s); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of RoutingPolicy %s: %w", req, err))
+	}
+	return ctrl.Result{}, s.retry
+}
+
+// writeStatus writes the status of a policy where it differs, and tells in Events of what a person should know.
+func (r *Reconciler) writeStatus(ctx context.Context, s *scope) error {
+	status := s.finish(metav1.NewTime(time.Now()))
+	if equality.Semantic.DeepEqual(*status, s.policy.Status) {
+		return nil
+	}
+	before := s.policy
+	if err := r.patchStatus(ctx, s, *status); err != nil {
+		return err
+	}
+	r.announce(before, s.policy)
+	return nil
+}
+
+// patchStatus writes a status, and has the scope go on from what the apiserver answered.
+func (r *Reconciler) patchStatus(ctx context.Context, s *scope, status iter8v1alpha1.RoutingPolicyStatus) error {
+	updated := s.policy.DeepCopy()
+	updated.Status = status
+	if err := r.Client.Status().Patch(ctx, updated, client.MergeFrom(s.policy)); err != nil {
+		return err
+	}
+	r.written.Remember(updated)
+	s.policy = updated
+	return nil
+}

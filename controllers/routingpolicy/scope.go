@@ -1,0 +1,95 @@
+package routingpolicy
+
+import (
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/render"
+)
+
+// outcome is how a phase ends.
+type outcome int
+
+const (
+	// proceed: the next phase follows.
+	proceed outcome = iota
+	// done: nothing more is to be done for this state; the status is written.
+	done
+	// await: the state isn't known yet, and an event will tell; nothing is written.
+	await
+)
+
+// scope carries what the phases of one reconcile find out. Each field is set by the phase of its name.
+type scope struct {
+	policy *iter8v1alpha1.RoutingPolicy
+
+	subject     *iter8v1alpha1.Subject
+	observation observe.Observation
+	// variants are the states to render.
+	variants []render.Variant
+	// unknown says which triggering variants can't be judged, and why.
+	unknown string
+
+	chart     *chart.Chart
+	manifests []*unstructured.Unstructured
+
+	// steps and result are what was planned and what came of it.
+	steps  []apply.Step
+	result *apply.Result
+
+	// stopped is the first thing that keeps the policy from being done as a whole; nil when nothing does.
+	stopped *finding
+	// found are the conditions of the phases that ran, by type.
+	found map[string]finding
+	// retry is returned to have the reconcile repeated, with growing delays.
+	retry error
+}
+
+// finding is what a phase has to say: why it failed, or that it didn't.
+type finding struct {
+	failed          bool
+	reason, message string
+}
+
+func newScope(policy *iter8v1alpha1.RoutingPolicy) *scope {
+	return &scope{policy: policy, found: map[string]finding{}}
+}
+
+// stop records why the policy can't be done as a whole.
+func (s *scope) stop(reason, message string) outcome {
+	s.stopped = &finding{failed: true, reason: reason, message: message}
+	return done
+}
+
+// fail records that the phase of a condition failed.
+func (s *scope) fail(condition, reason, message string) outcome {
+	s.found[condition] = finding{failed: true, reason: reason, message: message}
+	return done
+}
+
+// succeed records that the phase of a condition is through.
+func (s *scope) succeed(condition, reason, message string) outcome {
+	s.found[condition] = finding{reason: reason, message: message}
+	return proceed
+}
+
+func (s *scope) owner() apply.Owner {
+	return apply.Owner{Namespace: s.policy.Namespace, Name: s.policy.Name, UID: s.policy.UID}
+}
+
+func (s *scope) name() types.NamespacedName {
+	return types.NamespacedName{Namespace: s.policy.Namespace, Name: s.policy.Name}
+}
+
+// subjectName gives the Subject that a policy refers to.
+func subjectName(policy *iter8v1alpha1.RoutingPolicy) types.NamespacedName {
+	namespace := policy.Spec.SubjectRef.Namespace
+	if namespace == "" {
+		namespace = policy.Namespace
+	}
+	return types.NamespacedName{Namespace: namespace, Name: policy.Spec.SubjectRef.Name}
+}

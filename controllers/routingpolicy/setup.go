@@ -1,0 +1,63 @@
+package routingpolicy
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+// subjectIndex finds the policies that refer to a Subject, by its namespace/name.
+const subjectIndex = "spec.subjectRef"
+
+// SetupWithManager has the reconciler woken by policies, by the observer, by the routing objects that the
+// policies have an interest in, and by new kinds of routes.
+func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
+	err := mgr.GetFieldIndexer().IndexField(ctx, &iter8v1alpha1.RoutingPolicy{}, subjectIndex, func(object client.Object) []string {
+		return []string{subjectName(object.(*iter8v1alpha1.RoutingPolicy)).String()}
+	})
+	if err != nil {
+		return err
+	}
+	wake := source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
+		add := func(policy types.NamespacedName) { queue.Add(ctrl.Request{NamespacedName: policy}) }
+		addAll := func(options ...client.ListOption) {
+			for _, policy := range r.list(ctx, options...) {
+				add(policy)
+			}
+		}
+		r.Live.Listen(add)
+		r.Capabilities.Listen(func() { addAll() })
+		r.Observer.Listen(func(subject types.NamespacedName) { addAll(client.MatchingFields{subjectIndex: subject.String()}) })
+		return nil
+	})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("routingpolicy").
+		For(&iter8v1alpha1.RoutingPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(wake).
+		WithOptions(options).
+		Complete(r)
+}
+
+// list gives the names of policies in the cache.
+func (r *Reconciler) list(ctx context.Context, options ...client.ListOption) []types.NamespacedName {
+	var policies iter8v1alpha1.RoutingPolicyList
+	if err := r.Client.List(ctx, &policies, append(options, client.UnsafeDisableDeepCopy)...); err != nil {
+		log.FromContext(ctx).Error(err, "Listing policies in the cache")
+		return nil
+	}
+	names := make([]types.NamespacedName, 0, len(policies.Items))
+	for i := range policies.Items {
+		names = append(names, types.NamespacedName{Namespace: policies.Items[i].Namespace, Name: policies.Items[i].Name})
+	}
+	return names
+}

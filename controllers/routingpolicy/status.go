@@ -1,0 +1,190 @@
+package routingpolicy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/conditions"
+	"iter8.tools/operator/controllers/observe"
+)
+
+// phaseConditions are in the order of the phases that they report.
+var phaseConditions = []string{
+	iter8v1alpha1.ConditionChartResolved,
+	iter8v1alpha1.ConditionRendered,
+	iter8v1alpha1.ConditionApplied,
+}
+
+// stalled are the reasons that nothing but a change of the policy, or of an object that it refers to, ends.
+var stalled = map[string]bool{
+	iter8v1alpha1.ReasonSubjectInvalid:          true,
+	iter8v1alpha1.ReasonUnknownVariant:          true,
+	iter8v1alpha1.ReasonCrossNamespaceReference: true,
+	iter8v1alpha1.ReasonUnsupportedRepository:   true,
+	iter8v1alpha1.ReasonChartNotFound:           true,
+	iter8v1alpha1.ReasonVersionNotFound:         true,
+	iter8v1alpha1.ReasonInvalidVersion:          true,
+	iter8v1alpha1.ReasonInvalidValues:           true,
+	iter8v1alpha1.ReasonRenderFailed:            true,
+	iter8v1alpha1.ReasonForbiddenManifest:       true,
+	iter8v1alpha1.ReasonOwnershipConflict:       true,
+	iter8v1alpha1.ReasonRejected:                true,
+}
+
+// finish makes the status from what the phases found; now is the time of whatever changed. What no phase
+// touched stays as it was.
+func (s *scope) finish(now metav1.Time) *iter8v1alpha1.RoutingPolicyStatus {
+	status := s.policy.Status.DeepCopy()
+	status.ObservedGeneration = s.policy.Generation
+	if s.result != nil {
+		status.Applied = s.result.Inventory
+		status.Mirrors = s.mirrors()
+		status.MirrorTargets = conditions.Truncate(targetsOf(status.Mirrors), maxTargets)
+		if len(s.result.Failures) == 0 {
+			status.Chart, status.Variants = s.rendered()
+		}
+	}
+	status.Conditions = conditions.Update(status.Conditions, s.policy.Generation, now, s.conditions()...)
+	return status
+}
+
+// rendered gives what the applied objects were made of.
+func (s *scope) rendered() (*iter8v1alpha1.ResolvedChart, []iter8v1alpha1.RenderedVariant) {
+	var variants []iter8v1alpha1.RenderedVariant
+	for _, v := range s.variants {
+		variants = append(variants, iter8v1alpha1.RenderedVariant{Name: v.Name, Available: v.Available})
+	}
+	if s.chart == nil || s.policy.Spec.Chart == nil {
+		return nil, variants
+	}
+	resolved := s.chart.Resolved
+	return &resolved, variants
+}
+
+// mirrors gives the mirrors of the routes as they are applied: of those that could not be applied now, the
+// ones that stood before.
+func (s *scope) mirrors() []iter8v1alpha1.Mirror {
+	listed := map[apply.Key]bool{}
+	for _, entry := range s.result.Inventory {
+		listed[apply.KeyOf(entry)] = true
+	}
+	var mirrors []iter8v1alpha1.Mirror
+	for _, step := range s.steps {
+		switch route := routeName(step.Key.Kind, step.Key.Name); {
+		case !listed[step.Key]:
+		case s.result.Applied[step.Key]:
+			mirrors = append(mirrors, mirrorsOf(step.Manifest)...)
+		default:
+			for _, m := range s.policy.Status.Mirrors {
+				if m.Route == route {
+					mirrors = append(mirrors, m)
+				}
+			}
+		}
+	}
+	return mirrors[:min(len(mirrors), maxMirrors)]
+}
+
+// conditions is the only place that makes a policy's conditions.
+func (s *scope) conditions() []metav1.Condition {
+	ready := s.summary()
+	wanted := make([]metav1.Condition, 0, len(phaseConditions)+2)
+	for _, t := range phaseConditions {
+		c := metav1.Condition{Type: t, Status: metav1.ConditionUnknown, Reason: iter8v1alpha1.ReasonSkipped,
+			Message: "not tried, because of " + ready.Reason + "; what was applied before stays"}
+		if f, ok := s.found[t]; ok {
+			c.Status, c.Reason, c.Message = statusOf(f), f.reason, f.message
+		}
+		wanted = append(wanted, c)
+	}
+	wanted = append(wanted, ready)
+	switch {
+	case ready.Status != metav1.ConditionFalse:
+	case stalled[ready.Reason]:
+		wanted = append(wanted, metav1.Condition{Type: iter8v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
+	default:
+		wanted = append(wanted, metav1.Condition{Type: iter8v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
+	}
+	return wanted
+}
+
+func statusOf(f finding) metav1.ConditionStatus {
+	if f.failed {
+		return metav1.ConditionFalse
+	}
+	return metav1.ConditionTrue
+}
+
+// summary is the condition Ready: the first thing that went wrong, or what stands.
+func (s *scope) summary() metav1.Condition {
+	ready := func(status metav1.ConditionStatus, reason, message string) metav1.Condition {
+		return metav1.Condition{Type: iter8v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message}
+	}
+	if s.stopped != nil {
+		if s.stopped.reason == iter8v1alpha1.ReasonSuspended {
+			return ready(metav1.ConditionUnknown, s.stopped.reason, s.stopped.message)
+		}
+		return ready(metav1.ConditionFalse, s.stopped.reason, s.stopped.message)
+	}
+	for _, t := range phaseConditions {
+		if f := s.found[t]; f.failed {
+			return ready(metav1.ConditionFalse, f.reason, f.message)
+		}
+	}
+	if s.unknown != "" {
+		if subjectStalled(s) {
+			return ready(metav1.ConditionFalse, iter8v1alpha1.ReasonSubjectInvalid, s.unknown)
+		}
+		return ready(metav1.ConditionFalse, iter8v1alpha1.ReasonVariantUnknown, s.unknown)
+	}
+	return ready(metav1.ConditionTrue, iter8v1alpha1.ReasonSucceeded, s.applied())
+}
+
+// applied says what stands, and for which state of the triggering variants.
+func (s *scope) applied() string {
+	states := make([]string, 0, len(s.variants))
+	for _, v := range s.variants {
+		if trigger := s.policy.Spec.Trigger; trigger == nil || slices.Contains(trigger.Variants, v.Name) {
+			states = append(states, v.Name+" "+availability(v.Available))
+		}
+	}
+	return fmt.Sprintf("%s applied for %s", count(len(s.manifests), "object"), strings.Join(states, ", "))
+}
+
+// subjectStalled tells whether the Subject itself can't work as it stands.
+func subjectStalled(s *scope) bool {
+	for _, v := range s.observation.Variants {
+		for _, problem := range v.Problems {
+			if problem.State == observe.Invalid {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// announce tells in Events what changed for traffic, and what went wrong.
+func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
+	if was, is := before.Status.MirrorTargets, after.Status.MirrorTargets; was != is {
+		note := "requests are mirrored to " + is
+		if is == "" {
+			note = "requests are no longer mirrored to " + was
+		}
+		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, "MirrorsChanged", "Apply", "%s", note)
+	}
+	was := meta.FindStatusCondition(before.Status.Conditions, iter8v1alpha1.ConditionReady)
+	is := meta.FindStatusCondition(after.Status.Conditions, iter8v1alpha1.ConditionReady)
+	if is.Status == metav1.ConditionFalse && is.Reason != iter8v1alpha1.ReasonSubjectNotFound && (was == nil || was.Reason != is.Reason) {
+		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", conditions.Truncate(is.Message, maxNote))
+	}
+}
+
+// maxNote is what the API allows of an Event's note, in bytes.
+const maxNote = 1024

@@ -1,0 +1,76 @@
+// Package subject reports in each Subject's status which of its variants are available.
+package subject
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/assume"
+	"iter8.tools/operator/controllers/observe"
+)
+
+// +kubebuilder:rbac:groups=iter8.tools,resources=subjects,verbs=get;list;watch
+// +kubebuilder:rbac:groups=iter8.tools,resources=subjects/status,verbs=patch
+
+// Reconciler writes the status of Subjects.
+type Reconciler struct {
+	Client   client.Client
+	Observer *observe.Observer
+
+	written assume.Written[*iter8v1alpha1.Subject]
+}
+
+// Reconcile observes a Subject's variants and writes its status where that says something else.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	cached := &iter8v1alpha1.Subject{}
+	if err := r.Client.Get(ctx, req.NamespacedName, cached); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.written.Forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	subject := r.written.Newest(cached)
+	if !subject.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	observation := r.Observer.Observe(subject)
+	if observation.Pending() {
+		return ctrl.Result{}, nil // the observer calls again
+	}
+	status := statusOf(subject, observation, metav1.NewTime(time.Now()))
+	if equality.Semantic.DeepEqual(status, &subject.Status) {
+		return ctrl.Result{}, nil
+	}
+	updated := subject.DeepCopy()
+	updated.Status = *status
+	if err := r.Client.Status().Patch(ctx, updated, client.MergeFrom(subject)); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of Subject %s: %w", req, err))
+	}
+	r.written.Remember(updated)
+	return ctrl.Result{}, nil
+}
+
+// SetupWithManager has the observer wake the reconciler.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
+	wake := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
+		r.Observer.Listen(func(subject types.NamespacedName) { queue.Add(ctrl.Request{NamespacedName: subject}) })
+		return nil
+	})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("subject").
+		WatchesRawSource(wake).
+		WithOptions(options).
+		Complete(r)
+}

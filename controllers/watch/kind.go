@@ -1,0 +1,203 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+)
+
+// What State.Err wraps where no kind can be watched at all.
+var (
+	// ErrNotServed: the cluster serves no such kind, in that version. It is asked again, with growing delays.
+	ErrNotServed = errors.New("the cluster does not serve this kind")
+	// ErrClusterScoped: objects of the kind have no namespace, and Subjects and policies only deal with such.
+	ErrClusterScoped = errors.New("the kind is cluster-scoped")
+)
+
+// kindWatch is the informers of one target: one for all namespaces, or one for each that is looked at.
+type kindWatch struct {
+	users map[types.NamespacedName]struct{}
+	stop  context.CancelFunc
+
+	mu     sync.RWMutex
+	stores map[string]cache.Indexer
+	synced bool
+	errs   map[string]error // by namespace
+}
+
+func (s *Set) start(target Target) *kindWatch {
+	ctx, cancel := context.WithCancel(s.ctx)
+	w := &kindWatch{
+		users:  map[types.NamespacedName]struct{}{},
+		stop:   cancel,
+		stores: map[string]cache.Indexer{},
+		errs:   map[string]error{},
+	}
+	go s.run(ctx, target, w)
+	return w
+}
+
+// run finds the resource behind the kind, for as long as that takes, and then runs its informers.
+func (s *Set) run(ctx context.Context, target Target, w *kindWatch) {
+	var resource schema.GroupVersionResource
+	// Past its steps and its cap the delay stays what it is.
+	backoff := wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.1, Steps: 16, Cap: slowestRetry}
+	err := backoff.DelayFunc().Until(ctx, true, true, func(context.Context) (bool, error) {
+		mapping, err := s.options.Mapper.RESTMapping(target.GroupKind(), target.Version)
+		switch {
+		case meta.IsNoMatchError(err):
+			err = ErrNotServed
+		case err == nil && mapping.Scope.Name() != meta.RESTScopeNameNamespace:
+			err = ErrClusterScoped
+		case err == nil:
+			resource = mapping.Resource
+		}
+		s.setError(target, w, metav1.NamespaceAll, err)
+		return err == nil, nil
+	})
+	if err != nil {
+		return
+	}
+
+	var running []cache.InformerSynced
+	for _, namespace := range s.options.Namespaces {
+		informer := s.informer(target, w, resource, namespace)
+		w.mu.Lock()
+		w.stores[namespace] = informer.GetIndexer()
+		w.mu.Unlock()
+		registration, err := informer.AddEventHandler(s.handler(target))
+		if err != nil { // only of an informer that is stopped
+			return
+		}
+		running = append(running, registration.HasSynced)
+		go informer.RunWithContext(ctx)
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), running...) {
+		return
+	}
+	w.mu.Lock()
+	w.synced = true
+	w.mu.Unlock()
+	s.notify(target)
+}
+
+func (s *Set) informer(target Target, w *kindWatch, resource schema.GroupVersionResource, namespace string) cache.SharedIndexInformer {
+	client := s.options.Client.Resource(resource).Namespace(namespace)
+	narrow := func(o metav1.ListOptions) metav1.ListOptions {
+		o.LabelSelector = s.options.LabelSelector
+		return o
+	}
+	listerWatcher := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list, err := client.List(ctx, narrow(o))
+			s.noteAnswer(target, w, namespace, "list", resource, err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			events, err := client.Watch(ctx, narrow(o))
+			s.noteAnswer(target, w, namespace, "watch", resource, err)
+			return events, err
+		},
+	}
+	informer := cache.NewSharedIndexInformerWithOptions(
+		cache.ToListWatcherWithWatchListSemantics(listerWatcher, s.options.Client),
+		&unstructured.Unstructured{},
+		cache.SharedIndexInformerOptions{Indexers: s.indexers(), ObjectDescription: resource.String()},
+	)
+	// Neither fails on an informer that isn't running yet.
+	_ = informer.SetTransform(func(obj any) (any, error) {
+		if u, ok := obj.(*unstructured.Unstructured); ok {
+			return s.options.Transform(target, u), nil
+		}
+		return obj, nil
+	})
+	_ = informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})
+	return informer
+}
+
+func (s *Set) handler(target Target) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { s.options.OnChange(target, nil, obj.(Object)) },
+		UpdateFunc: func(before, after any) { s.options.OnChange(target, before.(Object), after.(Object)) },
+		DeleteFunc: func(obj any) {
+			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = tombstone.Obj
+			}
+			if gone, ok := obj.(Object); ok {
+				s.options.OnChange(target, gone, nil)
+			}
+		},
+	}
+}
+
+// noteAnswer keeps what the apiserver says about the kind: a refusal is a state, anything that passes by
+// itself (a dropped connection, an expired watch) is not, and an answer ends a refusal.
+func (s *Set) noteAnswer(target Target, w *kindWatch, namespace, verb string, resource schema.GroupVersionResource, err error) {
+	switch {
+	case err == nil:
+	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
+		err = ErrNotServed
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		err = fmt.Errorf("may not %s %s: %w", verb, resource.GroupResource(), err)
+	default:
+		return
+	}
+	s.setError(target, w, namespace, err)
+}
+
+func (s *Set) setError(target Target, w *kindWatch, namespace string, err error) {
+	w.mu.Lock()
+	before := w.errs[namespace]
+	if err == nil {
+		delete(w.errs, namespace)
+	} else {
+		w.errs[namespace] = err
+	}
+	w.mu.Unlock()
+	if (before == nil) != (err == nil) {
+		s.notify(target)
+	}
+}
+
+func (s *Set) notify(target Target) {
+	if s.options.OnState != nil {
+		s.options.OnState(target)
+	}
+}
+
+func (w *kindWatch) state() State {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	state := State{Synced: w.synced}
+	for _, err := range w.errs {
+		if state.Err == nil || err.Error() < state.Err.Error() {
+			state.Err = err
+		}
+	}
+	return state
+}
+
+// storesFor gives the stores that may hold objects of a namespace.
+func (w *kindWatch) storesFor(namespace string) []cache.Indexer {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if store := w.stores[metav1.NamespaceAll]; store != nil {
+		return []cache.Indexer{store}
+	}
+	if store := w.stores[namespace]; store != nil {
+		return []cache.Indexer{store}
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+// iter8-operator keeps traffic mirrors in step with the variants of applications.
+package main
+
+import (
+	"context"
+	"errors"
+	goflag "flag"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	clientconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/charts"
+	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/routingpolicy"
+	"iter8.tools/operator/controllers/subject"
+)
+
+// What the operator needs besides its controllers: a Lease to be elected by, and the apiserver's word on who
+// may read its metrics.
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=system,resources=leases,verbs=get;create;update;patch
+// +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
+// +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
+
+const (
+	leaseName = "iter8-operator"
+
+	firstRetry   = 200 * time.Millisecond
+	slowestRetry = time.Minute
+)
+
+// options are the flags: how the process runs. What the operator does is in the file that --config names.
+type options struct {
+	configFile              string
+	metricsAddress          string
+	metricsCertDir          string
+	probeAddress            string
+	leaderElect             bool
+	leaderElectionNamespace string
+	logLevel                string
+	concurrentPolicies      int
+	concurrentSubjects      int
+}
+
+func main() {
+	if err := run(ctrl.SetupSignalHandler(), os.Args[1:]); err != nil && !errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "iter8-operator:", err)
+		os.Exit(1)
+	}
+}
+
+func parseFlags(args []string) (options, error) {
+	var o options
+	flags := pflag.NewFlagSet("iter8-operator", pflag.ContinueOnError)
+	flags.StringVar(&o.configFile, "config", "", "file with the operator's configuration; without one the defaults hold")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address for metrics over HTTPS, to those whom the apiserver lets read them; 0 for none")
+	flags.StringVar(&o.metricsCertDir, "metrics-cert-dir", "", "folder with tls.crt and tls.key for the metrics; without one a certificate is made up")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address for /healthz and /readyz")
+	flags.BoolVar(&o.leaderElect, "leader-elect", false, "act only while holding the Lease, so that several replicas can run")
+	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the Lease; without it the Pod's own")
+	flags.StringVar(&o.logLevel, "log-level", "info", "info or debug")
+	flags.IntVar(&o.concurrentPolicies, "concurrent-policies", 8, "RoutingPolicies that are reconciled at once")
+	flags.IntVar(&o.concurrentSubjects, "concurrent-subjects", 4, "Subjects that are reconciled at once")
+	kubeconfig := goflag.NewFlagSet("", goflag.ContinueOnError)
+	clientconfig.RegisterFlags(kubeconfig)
+	flags.AddGoFlagSet(kubeconfig)
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	if flags.NArg() > 0 {
+		return options{}, fmt.Errorf("unexpected argument %q; see --help", flags.Arg(0))
+	}
+	return o, nil
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parseFlags(args)
+	if err != nil {
+		return err
+	}
+	level, err := zapcore.ParseLevel(o.logLevel)
+	if err != nil {
+		return fmt.Errorf("--log-level: %w", err)
+	}
+	logger := zap.New(zap.Level(level), zap.StacktraceLevel(zapcore.PanicLevel))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger)
+
+	config, err := readConfig(o.configFile)
+	if err != nil {
+		return err
+	}
+	restConfig, err := clientconfig.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	restConfig.UserAgent = rest.DefaultKubernetesUserAgent()
+	restConfig.QPS = -1 // the apiserver's priority and fairness decides, not a client that knows only itself
+	restConfig.WarningHandler = rest.NoWarnings{}
+
+	mgr, err := ctrl.NewManager(restConfig, managerOptions(o, config))
+	if err != nil {
+		return err
+	}
+	if err := setup(ctx, mgr, o, config); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func readConfig(file string) (configv1alpha1.OperatorConfiguration, error) {
+	if file == "" {
+		return configv1alpha1.Default(), nil
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return configv1alpha1.OperatorConfiguration{}, fmt.Errorf("--config: %w", err)
+	}
+	config, err := configv1alpha1.Parse(data)
+	if err != nil {
+		return configv1alpha1.OperatorConfiguration{}, fmt.Errorf("--config %s: %w", file, err)
+	}
+	return config, nil
+}
+
+func managerOptions(o options, config configv1alpha1.OperatorConfiguration) ctrl.Options {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(iter8v1alpha1.AddToScheme(scheme))
+	namespaces := map[string]cache.Config{}
+	for _, namespace := range config.WatchNamespaces {
+		namespaces[namespace] = cache.Config{}
+	}
+	return ctrl.Options{
+		Scheme: scheme,
+		Cache:  cache.Options{DefaultNamespaces: namespaces, DefaultTransform: cache.TransformStripManagedFields()},
+		Metrics: metricsserver.Options{
+			BindAddress:    o.metricsAddress,
+			SecureServing:  true,
+			CertDir:        o.metricsCertDir,
+			FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		HealthProbeBindAddress:        o.probeAddress,
+		LeaderElection:                o.leaderElect,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       o.leaderElectionNamespace,
+		LeaderElectionReleaseOnCancel: true,
+	}
+}
+
+// setup wires what the operator consists of: what watches, what reconciles, and what tells of its health.
+func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alpha1.OperatorConfiguration) error {
+	dynamicClient, err := dynamic.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	metadataClient, err := metadata.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	discoveryClient, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	builtIn, err := chart.LoadBuiltIn(charts.FS)
+	if err != nil {
+		return err
+	}
+	kinds := make([]schema.GroupKind, 0, len(config.RouteKinds))
+	for _, k := range config.RouteKinds {
+		kinds = append(kinds, schema.GroupKind{Group: k.Group, Kind: k.Kind})
+	}
+
+	observer := observe.New(ctx, observe.Options{
+		Subjects: mgr.GetCache(), Dynamic: dynamicClient, Metadata: metadataClient, Mapper: mgr.GetRESTMapper(), Config: config,
+	})
+	capabilities := routingpolicy.NewCapabilities(discoveryClient, kinds)
+	for _, runnable := range []interface{ Start(context.Context) error }{observer, capabilities} {
+		if err := mgr.Add(runnable); err != nil {
+			return err
+		}
+	}
+	live := apply.NewLive(ctx, apply.LiveOptions{Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces})
+
+	subjects := &subject.Reconciler{Client: mgr.GetClient(), Observer: observer}
+	if err := subjects.SetupWithManager(mgr, controllerOptions(o.concurrentSubjects)); err != nil {
+		return err
+	}
+	policies := &routingpolicy.Reconciler{
+		Client:              mgr.GetClient(),
+		Observer:            observer,
+		Charts:              builtIn,
+		Capabilities:        capabilities,
+		Live:                live,
+		Executor:            &apply.Executor{Mapper: mgr.GetRESTMapper(), Live: live},
+		Accounts:            apply.NewAccounts(mgr.GetConfig(), dynamicClient),
+		Recorder:            mgr.GetEventRecorder("iter8-operator"),
+		Kinds:               kinds,
+		AllowCrossNamespace: config.AllowCrossNamespaceReferences,
+	}
+	if err := policies.SetupWithManager(ctx, mgr, controllerOptions(o.concurrentPolicies)); err != nil {
+		return err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	return mgr.AddReadyzCheck("caches", cachesSynced(mgr.GetCache()))
+}
+
+func controllerOptions(concurrent int) controller.Options {
+	warm := true
+	return controller.Options{
+		MaxConcurrentReconciles: concurrent,
+		EnableWarmup:            &warm,
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, slowestRetry),
+	}
+}
+
+// cachesSynced is ready once the Subjects and policies are known, in a standby too.
+func cachesSynced(c cache.Cache) healthz.Checker {
+	return func(request *http.Request) error {
+		ctx, cancel := context.WithTimeout(request.Context(), 100*time.Millisecond)
+		defer cancel()
+		if !c.WaitForCacheSync(ctx) {
+			return errors.New("the caches of Subjects and RoutingPolicies are not filled yet")
+		}
+		return nil
+	}
+}
