@@ -41,8 +41,9 @@ import (
 	"iter8.tools/operator/controllers/subject"
 )
 
-// What the operator needs besides its controllers: a Lease to be elected by, and the apiserver's word on who
+// What the operator needs besides its controllers: a Lease to be elected by (and Events that tell of that), and the apiserver's word on who
 // may read its metrics.
+// +kubebuilder:rbac:groups="",namespace=system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=system,resources=leases,verbs=get;create;update;patch
 // +kubebuilder:rbac:groups=authentication.k8s.io,resources=tokenreviews,verbs=create
 // +kubebuilder:rbac:groups=authorization.k8s.io,resources=subjectaccessreviews,verbs=create
