@@ -88,13 +88,13 @@ func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Own
 			return entry, nil
 		}
 		if err := x.delete(ctx, client, owner, step); err != nil {
-			return entry, failure(step, iter8v1alpha1.ReasonPruneFailed, "deleting", err)
+			return entry, &Failure{Reason: iter8v1alpha1.ReasonPruneFailed, Message: describe("deleting", step, err), Err: err}
 		}
 		return nil, nil
 	default:
 		applied, err := x.apply(ctx, client, step)
 		if err != nil {
-			return entry, failure(step, iter8v1alpha1.ReasonApplyFailed, "applying", err)
+			return entry, &Failure{Reason: reasonOf(step, err), Message: describe("applying", step, err), Err: err}
 		}
 		return applied, nil
 	}
@@ -184,24 +184,24 @@ func conflict(step Step) *Failure {
 	}
 }
 
-// failure gives the apiserver's answer a reason; passing is the one for what may pass by itself.
-func failure(step Step, passing, doing string, err error) *Failure {
-	reason := passing
+// reasonOf tells what may pass by itself from what the apiserver will always refuse.
+func reasonOf(step Step, err error) string {
 	switch {
 	case meta.IsNoMatchError(err):
-		reason = iter8v1alpha1.ReasonKindNotServed
+		return iter8v1alpha1.ReasonKindNotServed
 	case apierrors.IsForbidden(err):
-		reason = iter8v1alpha1.ReasonForbidden
+		return iter8v1alpha1.ReasonForbidden
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
-		reason = iter8v1alpha1.ReasonRejected
+		return iter8v1alpha1.ReasonRejected
 	case apierrors.IsConflict(err) && step.Action == Create:
-		reason = iter8v1alpha1.ReasonOwnershipConflict
+		return iter8v1alpha1.ReasonOwnershipConflict
+	default:
+		return iter8v1alpha1.ReasonApplyFailed
 	}
-	return &Failure{
-		Reason:  reason,
-		Message: fmt.Sprintf("%s %s %s: %s", doing, step.Key.Kind, step.Key.Name, message(err)),
-		Err:     err,
-	}
+}
+
+func describe(doing string, step Step, err error) string {
+	return fmt.Sprintf("%s %s %s: %s", doing, step.Key.Kind, step.Key.Name, message(err))
 }
 
 // message leaves out what changes from one try to the next.

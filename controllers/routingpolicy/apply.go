@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -15,6 +16,9 @@ import (
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/watch"
 )
+
+// defaultInterval is that of the CRD, for policies that were stored without.
+const defaultInterval = 10 * time.Minute
 
 // apply brings the cluster to the manifests. Without any, as when the Subject is gone, all that the inventory
 // lists goes.
@@ -70,6 +74,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	}
 	if !result.Retry() {
 		s.retry = nil
+		// What refused may be an admission policy, of whose changes nobody tells.
+		s.again = interval(s.policy)
 	}
 	return s.fail(condition, result.Failures[0].Reason, strings.Join(messages, "; "))
 }
@@ -94,4 +100,12 @@ func interests(s *scope) ([]schema.GroupVersionKind, []apply.Key) {
 		add(schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind), entry.Name)
 	}
 	return kinds, keys
+}
+
+// interval is how often a policy that is refused is tried again.
+func interval(policy *iter8v1alpha1.RoutingPolicy) time.Duration {
+	if policy.Spec.Interval == nil {
+		return defaultInterval
+	}
+	return policy.Spec.Interval.Duration
 }

@@ -77,7 +77,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.writeStatus(ctx, s); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of RoutingPolicy %s: %w", req, err))
 	}
-	return ctrl.Result{}, s.retry
+	return ctrl.Result{RequeueAfter: s.again}, s.retry
 }
 
 // writeStatus writes the status of a policy where it differs, and tells in Events of what a person should know.

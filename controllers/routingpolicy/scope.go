@@ -1,6 +1,8 @@
 package routingpolicy
 
 import (
+	"time"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -47,6 +49,8 @@ type scope struct {
 	found map[string]finding
 	// retry is returned to have the reconcile repeated, with growing delays.
 	retry error
+	// again asks for a repetition after a while, where no event would tell that something has become possible.
+	again time.Duration
 }
 
 // finding is what a phase has to say: why it failed, or that it didn't.

@@ -51,7 +51,7 @@ func TestOperatorMayDoWhatTheValuesSay(t *testing.T) {
 					"create events.events.k8s.io", "impersonate serviceaccounts",
 					"create tokenreviews.authentication.k8s.io", "create subjectaccessreviews.authorization.k8s.io",
 				},
-				own: {"update leases.coordination.k8s.io"},
+				own: {"update leases.coordination.k8s.io", "create events"},
 			},
 			mayNot: map[string][]string{
 				everywhere: {

@@ -1,0 +1,64 @@
+package integration
+
+import (
+	"testing"
+
+	"github.com/onsi/gomega"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+func TestTheMirrorFollowsVariantTwo(t *testing.T) {
+	s := newScene(t)
+	subject, policy := s.tutorial()
+	s.Eventually(s.ready(subject)).Should(gomega.HavePrefix("True Observed: variant v2 is not available: Service httpbin-v2 does not exist"))
+	s.Eventually(s.ready(policy)).Should(gomega.Equal("True Succeeded: 1 object applied for v2 not available"))
+
+	deployment, service := s.deploy("httpbin-v2")
+	s.Eventually(s.route("httpbin")).Should(mirrorTo("httpbin-v2"))
+	s.Eventually(s.ready(policy)).Should(gomega.Equal("True Succeeded: 1 object applied for v2 available"))
+	s.Expect(policy.Status.Mirrors).To(gomega.Equal([]iter8v1alpha1.Mirror{
+		{Route: "HTTPRoute/httpbin", From: "httpbin-v1:80", To: "httpbin-v2:80", Percent: "100"},
+	}))
+	s.Eventually(s.ready(subject)).Should(gomega.Equal("True Observed: all variants are available"))
+	s.Expect(subject.Status.Available).To(gomega.Equal("2/2"))
+	s.Expect(subject.Status.AvailableVariants).To(gomega.Equal("v1,v2"))
+
+	s.delete(deployment, service)
+	s.Eventually(s.route("httpbin")).Should(mirrorTo())
+	s.Eventually(s.ready(policy)).Should(gomega.Equal("True Succeeded: 1 object applied for v2 not available"))
+	s.Expect(policy.Status.Mirrors).To(gomega.BeEmpty())
+
+	s.delete(subject, policy)
+	s.Eventually(s.route("httpbin")).Should(gomega.BeNil())
+}
+
+func TestTheRouteGoesWithTheSubject(t *testing.T) {
+	s := newScene(t)
+	subject, policy := s.tutorial()
+	s.delete(subject)
+	s.Eventually(s.route("httpbin")).Should(gomega.BeNil())
+	s.Eventually(s.ready(policy)).Should(gomega.Equal("False SubjectNotFound: Subject httpbin does not exist; nothing is applied without it"))
+	s.Expect(policy.Status.Applied).To(gomega.BeEmpty())
+
+	s.create(s.httpbin())
+	s.Eventually(s.route("httpbin")).Should(mirrorTo())
+	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True"))
+}
+
+func TestTheGarbageCollectorTakesTheRouteOfAPolicyThatIsDeletedWhileTheOperatorIsDown(t *testing.T) {
+	s := newScene(t)
+	_, policy := s.tutorial()
+	restart(t, func() {
+		s.delete(policy)
+		// The collector looks for new kinds, such as those that the chart has just brought, every 30 seconds.
+		s.Eventually(s.route("httpbin"), "90s").Should(gomega.BeNil())
+	})
+}
+
+func TestTheRouteGoesWithASubjectThatIsDeletedWhileTheOperatorIsDown(t *testing.T) {
+	s := newScene(t)
+	subject, _ := s.tutorial()
+	restart(t, func() { s.delete(subject) })
+	s.Eventually(s.route("httpbin")).Should(gomega.BeNil())
+}
