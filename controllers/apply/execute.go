@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,6 +42,16 @@ func (r Result) Retry() bool {
 	for _, f := range r.Failures {
 		switch f.Reason {
 		case iter8v1alpha1.ReasonApplyFailed, iter8v1alpha1.ReasonPruneFailed, iter8v1alpha1.ReasonForbidden:
+			return true
+		}
+	}
+	return false
+}
+
+// Terminating tells whether the namespace is on its way out, with all that is in it.
+func (r Result) Terminating() bool {
+	for _, f := range r.Failures {
+		if apierrors.HasStatusCause(f.Err, corev1.NamespaceTerminatingCause) {
 			return true
 		}
 	}
@@ -191,13 +203,19 @@ func reasonOf(step Step, err error) string {
 		return iter8v1alpha1.ReasonKindNotServed
 	case apierrors.IsForbidden(err):
 		return iter8v1alpha1.ReasonForbidden
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err), isUnknownField(err):
 		return iter8v1alpha1.ReasonRejected
 	case apierrors.IsConflict(err) && step.Action == Create:
 		return iter8v1alpha1.ReasonOwnershipConflict
 	default:
 		return iter8v1alpha1.ReasonApplyFailed
 	}
+}
+
+// isUnknownField recognises a manifest with a field that its kind doesn't have, which the apiserver answers
+// with an internal error (500) to a server-side apply.
+func isUnknownField(err error) bool {
+	return strings.Contains(err.Error(), "field not declared in schema")
 }
 
 func describe(doing string, step Step, err error) string {

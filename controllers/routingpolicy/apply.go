@@ -63,6 +63,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
 	}
 	result := r.Executor.Execute(ctx, account, s.owner(), steps)
+	if result.Terminating() {
+		return await
+	}
 	s.steps, s.result = steps, &result
 	if len(result.Failures) == 0 {
 		return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, count(len(s.manifests), "object")+" applied")
