@@ -209,7 +209,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	live := apply.NewLive(ctx, apply.LiveOptions{Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces})
 
 	subjects := &subject.Reconciler{Client: mgr.GetClient(), Observer: observer}
-	if err := subjects.SetupWithManager(mgr, controllerOptions(o.concurrentSubjects)); err != nil {
+	if err := subjects.SetupWithManager(ctx, mgr, controllerOptions(o.concurrentSubjects)); err != nil {
 		return err
 	}
 	policies := &routingpolicy.Reconciler{

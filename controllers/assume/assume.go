@@ -42,6 +42,11 @@ func (w *Written[T]) Newest(cached T) T {
 	return cached
 }
 
+// Shown drops what was written of an object once the cache shows it, or something newer.
+func (w *Written[T]) Shown(cached T) {
+	w.Newest(cached)
+}
+
 // Forget drops what was written of an object that is gone.
 func (w *Written[T]) Forget(name types.NamespacedName) {
 	w.mu.Lock()

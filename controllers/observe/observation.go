@@ -112,8 +112,8 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 
 // observeResource judges one resource; the error says why its kind can't be watched any more.
 func (o *Observer) observeResource(namespace string, ref *iter8v1alpha1.ResourceReference) (verdict, error) {
-	if err := o.checkReference(namespace, ref); err != nil {
-		return verdict{Invalid, err.Error()}, nil
+	if refusal := o.refuse(namespace, ref); refusal != "" {
+		return verdict{Invalid, refusal}, nil
 	}
 	key := resourceName(namespace, ref)
 	target := targetOf(ref)
@@ -170,17 +170,17 @@ func unread(state watch.State, target watch.Target) verdict {
 	}
 }
 
-// checkReference finds what makes a reference impossible whatever the cluster holds.
-func (o *Observer) checkReference(namespace string, ref *iter8v1alpha1.ResourceReference) error {
+// refuse says what makes a reference impossible whatever the cluster holds; nothing, where it is possible.
+func (o *Observer) refuse(namespace string, ref *iter8v1alpha1.ResourceReference) string {
 	if ref.Namespace != "" && ref.Namespace != namespace && !o.allowCrossNamespace {
-		return fmt.Errorf("is in namespace %s, and this operator does not allow references to other namespaces", ref.Namespace)
+		return fmt.Sprintf("is in namespace %s, and this operator does not allow references to other namespaces", ref.Namespace)
 	}
 	if ref.ReadyWhen != nil && ref.ReadyWhen.CEL != "" {
 		if _, err := o.expressions.compile(ref.ReadyWhen.CEL); err != nil {
-			return fmt.Errorf("has a readyWhen.cel that does not compile: %s", strings.TrimSpace(err.Error()))
+			return "has a readyWhen.cel that does not compile: " + strings.TrimSpace(err.Error())
 		}
 	}
-	return nil
+	return ""
 }
 
 func resourceName(namespace string, ref *iter8v1alpha1.ResourceReference) types.NamespacedName {

@@ -147,7 +147,7 @@ func (o *Observer) follow(subject *iter8v1alpha1.Subject) {
 	for _, v := range subject.Spec.Variants {
 		for i := range v.Resources {
 			ref := &v.Resources[i]
-			if o.checkReference(subject.Namespace, ref) != nil {
+			if o.refuse(subject.Namespace, ref) != "" {
 				continue
 			}
 			target := targetOf(ref)

@@ -30,6 +30,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		switch state := r.Live.State(kind); {
 		case state.Pending():
 			return await
+		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
+			// With its kind, all objects in the inventory are gone.
 		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):
 			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, fmt.Sprintf(
 				"the cluster does not serve %s %s; install its CustomResourceDefinition", kind.GroupVersion(), kind.Kind))

@@ -35,14 +35,14 @@ func NewCapabilities(client discovery.DiscoveryInterface, kinds []schema.GroupKi
 
 // APIVersions gives "group/version" and "group/version/Kind" of what is served, sorted, and asks the cluster
 // for that only before it ever has been.
-func (c *Capabilities) APIVersions(ctx context.Context) ([]string, error) {
+func (c *Capabilities) APIVersions() ([]string, error) {
 	c.mu.Lock()
 	versions, known := c.versions, c.known
 	c.mu.Unlock()
 	if known {
 		return versions, nil
 	}
-	return c.refresh(ctx)
+	return c.refresh()
 }
 
 // Listen has fn called whenever the answer has changed. fn must not block.
@@ -55,7 +55,7 @@ func (c *Capabilities) Listen(fn func()) {
 // Start keeps the answer fresh until the context ends.
 func (c *Capabilities) Start(ctx context.Context) error {
 	wait.JitterUntilWithContext(ctx, func(ctx context.Context) {
-		if _, err := c.refresh(ctx); err != nil {
+		if _, err := c.refresh(); err != nil {
 			log.FromContext(ctx).Error(err, "Asking which kinds of routes the cluster serves")
 		}
 	}, capabilitiesInterval, 0.1, true)
@@ -65,8 +65,8 @@ func (c *Capabilities) Start(ctx context.Context) error {
 // NeedLeaderElection keeps the answer of a standby fresh.
 func (c *Capabilities) NeedLeaderElection() bool { return false }
 
-func (c *Capabilities) refresh(ctx context.Context) ([]string, error) {
-	versions, err := c.ask(ctx)
+func (c *Capabilities) refresh() ([]string, error) {
+	versions, err := c.ask()
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (c *Capabilities) refresh(ctx context.Context) ([]string, error) {
 	return versions, nil
 }
 
-func (c *Capabilities) ask(context.Context) ([]string, error) {
+func (c *Capabilities) ask() ([]string, error) {
 	groups, err := c.discovery.ServerGroups()
 	if err != nil {
 		return nil, fmt.Errorf("listing API groups: %w", err)

@@ -143,7 +143,7 @@ func chartReason(err error) string {
 }
 
 // render makes manifests of it all.
-func (r *Reconciler) render(ctx context.Context, s *scope) outcome {
+func (r *Reconciler) render(_ context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionRendered
 	values := map[string]any{}
 	if s.policy.Spec.Values != nil {
@@ -151,7 +151,7 @@ func (r *Reconciler) render(ctx context.Context, s *scope) outcome {
 			return s.fail(condition, iter8v1alpha1.ReasonInvalidValues, "spec.values: "+err.Error())
 		}
 	}
-	apiVersions, err := r.Capabilities.APIVersions(ctx)
+	apiVersions, err := r.Capabilities.APIVersions()
 	if err != nil {
 		s.retry = fmt.Errorf("asking which kinds of routes the cluster serves: %w", err)
 		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, s.retry.Error())

@@ -1,9 +1,11 @@
 package routingpolicy
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -87,6 +89,11 @@ func (s *scope) owner() apply.Owner {
 
 func (s *scope) name() types.NamespacedName {
 	return types.NamespacedName{Namespace: s.policy.Namespace, Name: s.policy.Name}
+}
+
+// renders tells whether some manifest is of a kind.
+func (s *scope) renders(kind schema.GroupVersionKind) bool {
+	return slices.ContainsFunc(s.manifests, func(m *unstructured.Unstructured) bool { return m.GroupVersionKind() == kind })
 }
 
 // subjectName gives the Subject that a policy refers to.

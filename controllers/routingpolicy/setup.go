@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -42,10 +43,18 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("routingpolicy").
-		For(&iter8v1alpha1.RoutingPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&iter8v1alpha1.RoutingPolicy{}, builder.WithPredicates(r.specChanged())).
 		WatchesRawSource(wake).
 		WithOptions(options).
 		Complete(r)
+}
+
+// specChanged passes what isn't merely the echo of a status that was written.
+func (r *Reconciler) specChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		r.written.Shown(e.ObjectNew.(*iter8v1alpha1.RoutingPolicy))
+		return predicate.GenerationChangedPredicate{}.Update(e)
+	}}
 }
 
 // list gives the names of policies in the cache.

@@ -67,7 +67,7 @@ const (
 
 // Set is the informers in use. Its methods may be called from several goroutines.
 type Set struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // the life of the informers, which start one by one
 	options Options
 
 	mu       sync.RWMutex

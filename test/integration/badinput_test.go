@@ -164,7 +164,9 @@ func TestASubjectThatCanNotWorkStallsAndHoldsTheRoute(t *testing.T) {
 			s.deploy("httpbin-v2")
 			s.Eventually(s.route("httpbin")).Should(mirrorTo("httpbin-v2"))
 
-			patch(s, subject, func(o *iter8v1alpha1.Subject) { o.Spec.Variants[1].Resources = []iter8v1alpha1.ResourceReference{test.resource} })
+			patch(s, subject, func(o *iter8v1alpha1.Subject) {
+				o.Spec.Variants[1].Resources = []iter8v1alpha1.ResourceReference{test.resource}
+			})
 			s.Eventually(s.ready(subject)).Should(gomega.And(gomega.HavePrefix("False InvalidResource"), gomega.ContainSubstring(test.message)))
 			s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("False SubjectInvalid: variant v2 counts as available, as it was last known"))
 			s.Expect(s.condition(subject, iter8v1alpha1.ConditionStalled)()).To(gomega.HavePrefix("True"))

@@ -1,0 +1,115 @@
+# Everything runs from a fresh checkout with Go, git and make. Tools and the control plane are compiled from the
+# modules that the go.mod files in test/ pin.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# The builds are large; two at once, under make -j, would only be slower.
+.NOTPARALLEL:
+
+BIN := bin
+TOOL := go tool -modfile=test/tools/go.mod
+
+# What the control plane consists of; see test/env. KUBEBUILDER_ASSETS brings the first two along.
+CONTROLPLANE := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok
+ifneq ($(KUBEBUILDER_ASSETS),)
+CONTROLPLANE := $(filter-out etcd kube-apiserver,$(CONTROLPLANE))
+endif
+
+# Packages whose tests compare with golden files.
+GOLDEN := ./test/charts/...
+# Packages that make test tests, and further flags of go test.
+PACKAGES ?= ./...
+TESTFLAGS ?=
+# The race detector takes a C compiler.
+RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
+
+NAMESPACE ?= iter8-system
+# The operator's image, as REPOSITORY:TAG, for make install.
+IMAGE ?=
+
+##@ Use
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: programs ## Walk through the mirroring tutorial on a control plane of its own, and stop it again.
+	go run ./test/demo
+
+.PHONY: playground
+playground: programs ## Start a control plane with the operator installed, and keep it until Ctrl-C.
+	go run ./test/demo -playground
+
+.PHONY: install
+install: ## Install the operator into your own cluster (KUBECONFIG) with Helm: IMAGE=REPOSITORY:TAG, NAMESPACE.
+	@[[ "$(IMAGE)" == *:* ]] || { echo 'make install takes IMAGE=REPOSITORY:TAG, an image of the operator that your cluster can pull' >&2; exit 2; }
+	image='$(IMAGE)'; $(TOOL) helm upgrade --install iter8-operator charts/iter8-operator \
+	  --namespace $(NAMESPACE) --create-namespace --wait \
+	  --set "image.repository=$${image%:*}" --set-string "image.tag=$${image##*:}"
+
+##@ Build
+
+.PHONY: build
+build: ## Build the operator: bin/iter8-operator.
+	CGO_ENABLED=0 go build -trimpath -o $(BIN)/iter8-operator .
+
+.PHONY: controlplane
+controlplane: ## Build the control plane that tests and the demo run on (about 15 minutes the first time).
+	@test/controlplane/build.sh $(BIN) $(CONTROLPLANE)
+
+# What tests, benchmark and demo run.
+.PHONY: programs
+programs: controlplane build
+	@test/controlplane/build.sh $(BIN) helm
+
+.PHONY: clean
+clean: ## Remove what was built.
+	rm -rf $(BIN)
+
+##@ Check
+
+.PHONY: test
+test: programs ## Run all tests, on a real control plane, with the race detector.
+	@echo 'compiling and running the tests$(if $(RACE),, without the race detector, which takes a C compiler) (a few minutes until the first line, the first time)…'
+	go test -json -count=1 -timeout=30m $(RACE) $(TESTFLAGS) $(PACKAGES) | go run ./test/verdict
+
+.PHONY: bench
+bench: programs ## Measure the operator against a floor.
+	go run ./test/bench $(BENCHFLAGS)
+
+.PHONY: lint
+lint: ## Run the linters, go vet among them (builds them first: a few minutes).
+	$(TOOL) golangci-lint run
+
+.PHONY: verify
+verify: ## Generate everything again and lint; fail where a file changes.
+	@test/tools/verify.sh generate manifests docs golden tidy -- lint
+
+##@ Generate
+
+.PHONY: generate
+generate: ## Generate the API's deepcopy functions.
+	$(TOOL) controller-gen object paths=./api/v1alpha1/...
+
+.PHONY: manifests
+manifests: ## Generate CRDs and RBAC into config/, and copy them into the operator's chart.
+	$(TOOL) controller-gen crd rbac:roleName=iter8-operator paths=./api/v1alpha1/... paths=./controllers/... paths=. \
+	  output:crd:dir=config/crd/bases output:rbac:dir=config/rbac
+	mkdir -p charts/iter8-operator/files/crds
+	rm -f charts/iter8-operator/files/crds/*.yaml
+	cp config/crd/bases/*.yaml charts/iter8-operator/files/crds/
+	cp config/rbac/role.yaml charts/iter8-operator/files/role.yaml
+
+.PHONY: docs
+docs: ## Generate the API's reference: docs/api.md.
+	mkdir -p docs
+	$(TOOL) crd-ref-docs --source-path=api/v1alpha1 --config=test/tools/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
+
+.PHONY: golden
+golden: programs ## Write the golden files again from what is rendered now.
+	UPDATE_GOLDEN=1 go test -count=1 $(GOLDEN)
+
+.PHONY: tidy
+tidy: ## Run go mod tidy in every module.
+	for module in . test/tools test/controlplane test/controlplane/kwok; do (cd "$$module" && go mod tidy) || exit; done

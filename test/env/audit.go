@@ -1,0 +1,115 @@
+package env
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// writeVerbs are those that change what the apiserver stores.
+var writeVerbs = []string{"create", "update", "patch", "delete", "deletecollection"}
+
+// reviewGroups are API groups whose objects are questions: creating one stores nothing.
+var reviewGroups = []string{"authentication.k8s.io", "authorization.k8s.io"}
+
+// AuditEvent is one request to the apiserver, answered: https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1.
+type AuditEvent struct {
+	// Time is when the request came in, to the microsecond.
+	Time time.Time
+	// Verb is get, list, watch, create, update, patch, delete or deletecollection.
+	Verb string
+	// User who asked: system:serviceaccount:NAMESPACE:NAME for a ServiceAccount.
+	User string
+	// ImpersonatedUser is as whom User asked, if as somebody else.
+	ImpersonatedUser string
+	// UserAgent of the client.
+	UserAgent string
+	// URI of the request, with its query.
+	URI string
+	// What the request was about. Name is empty in a create with generateName.
+	Group, Version, Resource, Subresource, Namespace, Name string
+	// Code is the HTTP status of the response.
+	Code int
+}
+
+// IsWrite tells whether the request was to change what is stored, whether it succeeded or not. A dry run is
+// not, nor is a review of a token or an access.
+func (a AuditEvent) IsWrite() bool {
+	return slices.Contains(writeVerbs, a.Verb) &&
+		!slices.Contains(reviewGroups, a.Group) && a.Subresource != "token" &&
+		!strings.Contains(a.URI, "dryRun=All")
+}
+
+// AuditEvents returns those requests since the start that the filter takes (nil takes all), in the order in
+// which they were answered. A request whose answer has been received is among them; a watch is when it has ended.
+func (e *Environment) AuditEvents(filter func(AuditEvent) bool) ([]AuditEvent, error) {
+	log, err := os.Open(e.auditLog())
+	if err != nil {
+		return nil, fmt.Errorf("opening the audit log: %w", err)
+	}
+	defer log.Close() //nolint:errcheck // only read
+	var events []AuditEvent
+	lines := bufio.NewReader(log)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) { // a line without its end is being written
+			return events, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the audit log: %w", err)
+		}
+		event, err := parseAuditEvent(line)
+		if err != nil {
+			return nil, fmt.Errorf("parsing the audit log: %w", err)
+		}
+		if filter == nil || filter(event) {
+			events = append(events, event)
+		}
+	}
+}
+
+func (e *Environment) auditLog() string { return filepath.Join(e.dir, "audit.log") }
+
+func parseAuditEvent(line []byte) (AuditEvent, error) {
+	type user struct {
+		Username string `json:"username"`
+	}
+	var logged struct {
+		RequestReceivedTimestamp time.Time `json:"requestReceivedTimestamp"`
+		Verb                     string    `json:"verb"`
+		User                     user      `json:"user"`
+		ImpersonatedUser         user      `json:"impersonatedUser"`
+		UserAgent                string    `json:"userAgent"`
+		RequestURI               string    `json:"requestURI"`
+		ObjectRef                struct {
+			APIGroup    string `json:"apiGroup"`
+			APIVersion  string `json:"apiVersion"`
+			Resource    string `json:"resource"`
+			Subresource string `json:"subresource"`
+			Namespace   string `json:"namespace"`
+			Name        string `json:"name"`
+		} `json:"objectRef"`
+		ResponseStatus struct {
+			Code int `json:"code"`
+		} `json:"responseStatus"`
+	}
+	if err := json.Unmarshal(line, &logged); err != nil {
+		return AuditEvent{}, err
+	}
+	ref := logged.ObjectRef
+	return AuditEvent{
+		Time: logged.RequestReceivedTimestamp,
+		Verb: logged.Verb, User: logged.User.Username, ImpersonatedUser: logged.ImpersonatedUser.Username,
+		UserAgent: logged.UserAgent, URI: logged.RequestURI,
+		Group: ref.APIGroup, Version: ref.APIVersion, Resource: ref.Resource, Subresource: ref.Subresource,
+		Namespace: ref.Namespace, Name: ref.Name,
+		Code: logged.ResponseStatus.Code,
+	}, nil
+}

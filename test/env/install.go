@@ -1,0 +1,111 @@
+package env
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Release is the name of the operator's Helm release, and of all that it consists of.
+const Release = "iter8-operator"
+
+// Installation is the operator's chart, installed with Helm. In the control plane its Pods only seem to run;
+// Run starts what they would run: the same binary with the same arguments and configuration, as the same
+// ServiceAccount.
+type Installation struct {
+	environment *Environment
+	namespace   string
+}
+
+// HelmInstallArgs are the arguments of helm that install the operator's chart.
+func (e *Environment) HelmInstallArgs(namespace string, more ...string) []string {
+	return append([]string{"upgrade", "--install", Release, filepath.Join(e.ModuleRoot(), "charts", Release),
+		"--namespace", namespace, "--create-namespace"}, more...)
+}
+
+// Install runs helm to install the operator's chart, or to bring an installed one to other values.
+func (e *Environment) Install(ctx context.Context, namespace string, more ...string) (*Installation, error) {
+	kubeconfig := filepath.Join(e.dir, "helm.kubeconfig")
+	if err := e.Kubeconfig(kubeconfig); err != nil {
+		return nil, err
+	}
+	helm := exec.CommandContext(ctx, e.HelmPath(), append(e.HelmInstallArgs(namespace, more...), "--kubeconfig", kubeconfig)...)
+	helm.Env = append(os.Environ(), "HELM_CACHE_HOME="+e.dir, "HELM_CONFIG_HOME="+e.dir, "HELM_DATA_HOME="+e.dir)
+	if output, err := helm.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("helm install: %w: %s", err, output)
+	}
+	return e.Installed(namespace), nil
+}
+
+// Installed is the operator's chart where helm has installed it.
+func (e *Environment) Installed(namespace string) *Installation {
+	return &Installation{environment: e, namespace: namespace}
+}
+
+// Run runs one replica of the operator; more flags come last.
+func (i *Installation) Run(ctx context.Context, more ...string) (*Operator, error) {
+	e := i.environment
+	var deployment appsv1.Deployment
+	if err := e.client.Get(ctx, types.NamespacedName{Namespace: i.namespace, Name: Release}, &deployment); err != nil {
+		return nil, fmt.Errorf("looking up the operator's Deployment: %w", err)
+	}
+	pod := deployment.Spec.Template.Spec
+	dir, err := os.MkdirTemp(e.dir, Release+"-")
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	if err := e.ServiceAccountKubeconfig(ctx, i.namespace, pod.ServiceAccountName, kubeconfig); err != nil {
+		return nil, err
+	}
+	mounted, err := i.mount(ctx, pod, dir)
+	if err != nil {
+		return nil, err
+	}
+	var args []string
+	for _, arg := range pod.Containers[0].Args {
+		if strings.Contains(arg, "-bind-address=") {
+			continue // every replica listens on ports of its own here
+		}
+		arg = strings.ReplaceAll(arg, "$(POD_NAMESPACE)", i.namespace)
+		for path, file := range mounted {
+			arg = strings.ReplaceAll(arg, path, file)
+		}
+		args = append(args, arg)
+	}
+	return e.StartOperator(ctx, OperatorOptions{Kubeconfig: kubeconfig, Args: append(args, more...)})
+}
+
+// mount writes the files of the Pod's ConfigMap volumes, and gives for each path in the container that file.
+func (i *Installation) mount(ctx context.Context, pod corev1.PodSpec, dir string) (map[string]string, error) {
+	files := map[string]string{}
+	for _, volume := range pod.Volumes {
+		if volume.ConfigMap == nil {
+			continue
+		}
+		var configMap corev1.ConfigMap
+		if err := i.environment.client.Get(ctx, types.NamespacedName{Namespace: i.namespace, Name: volume.ConfigMap.Name}, &configMap); err != nil {
+			return nil, fmt.Errorf("looking up the operator's configuration: %w", err)
+		}
+		for _, at := range pod.Containers[0].VolumeMounts {
+			if at.Name != volume.Name {
+				continue
+			}
+			for name, content := range configMap.Data {
+				file := filepath.Join(dir, name)
+				if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+					return nil, err
+				}
+				files[at.MountPath+"/"+name] = file
+			}
+		}
+	}
+	return files, nil
+}

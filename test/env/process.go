@@ -1,0 +1,197 @@
+package env
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+const (
+	// startTimeout is how long a program may take until it is ready.
+	startTimeout = time.Minute
+	// stopTimeout is how long a program may take to end after a signal; then it is killed.
+	stopTimeout = 30 * time.Second
+	// pollInterval is the pace at which readiness is asked for.
+	pollInterval = 25 * time.Millisecond
+	// tailBytes is how much of a log an error quotes.
+	tailBytes = 4096
+)
+
+// ErrKilled is in the error of Process.Stop when the process didn't end by itself after the signal.
+var ErrKilled = errors.New("had to be killed")
+
+// Process is a child process, in a process group of its own and with its output in a file.
+type Process struct {
+	name    string
+	logFile string
+	cmd     *exec.Cmd
+	reaper  *reaper
+	once    sync.Once
+	done    chan struct{}
+	err     error // of the end; read after done
+}
+
+// startProcess runs a program until it ends or is stopped.
+func (e *Environment) startProcess(name, path, logFile string, args ...string) (*Process, error) {
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("opening the log of %s: %w", name, err)
+	}
+	defer log.Close() //nolint:errcheck // the child has a descriptor of its own
+	cmd := exec.Command(path, args...)
+	cmd.Dir = e.dir
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	p := &Process{name: name, logFile: logFile, cmd: cmd, reaper: e.reaper, done: make(chan struct{})}
+	p.reaper.watch(p.PID())
+	go func() {
+		p.err = cmd.Wait()
+		p.reaper.unwatch(p.PID())
+		close(p.done)
+	}()
+	e.mu.Lock()
+	e.processes = append(e.processes, p)
+	e.mu.Unlock()
+	return p, nil
+}
+
+// PID is the process's id, and that of its group.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// LogFile holds what the process wrote to its standard output and error.
+func (p *Process) LogFile() string { return p.logFile }
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait waits for the end of the process, and returns nil if it ended with exit status 0.
+func (p *Process) Wait() error {
+	<-p.done
+	return p.err
+}
+
+// Stop sends the process a signal and waits for its end; nil if it ended with exit status 0. A process
+// that doesn't end within 30 seconds is killed: ErrKilled.
+func (p *Process) Stop(signal syscall.Signal) error {
+	select {
+	case <-p.done:
+		return p.err
+	default:
+	}
+	if err := p.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("sending %s to %s: %w", signal, p.name, err)
+	}
+	select {
+	case <-p.done:
+		return p.err
+	case <-time.After(stopTimeout):
+		p.kill()
+		<-p.done
+		return fmt.Errorf("%s %w %s after signal %q; its log ends:\n%s", p.name, ErrKilled, stopTimeout, signal, tail(p.logFile))
+	}
+}
+
+// kill ends the process at once, with whatever it started itself.
+func (p *Process) kill() {
+	p.once.Do(func() {
+		select {
+		case <-p.done: // its id may be another's by now
+		default:
+			_ = syscall.Kill(-p.PID(), syscall.SIGKILL) // fails only if it has ended
+		}
+	})
+}
+
+// waitReady waits until the condition holds, and stops waiting when the process ends.
+func (p *Process) waitReady(ctx context.Context, ready func(context.Context) bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-p.done:
+			cancel(fmt.Errorf("it ended early: %w", p.exit()))
+		case <-ctx.Done():
+		}
+	}()
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, startTimeout, true, func(ctx context.Context) (bool, error) {
+		return ready(ctx), nil
+	})
+	if err == nil {
+		return nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("%s didn't become ready: %w; its log ends:\n%s", p.name, err, tail(p.logFile))
+}
+
+func (p *Process) exit() error {
+	if p.err == nil {
+		return errors.New("exit status 0")
+	}
+	return p.err
+}
+
+// serves is a condition for waitReady: the URL answers 200.
+func serves(url string) func(context.Context) bool {
+	c := &http.Client{
+		Timeout: time.Second,
+		// Programs make certificates of their own, for a probe that nobody else can see.
+		Transport: &http.Transport{
+			TLSClientConfig:   &tls.Config{InsecureSkipVerify: true},
+			DisableKeepAlives: true,
+		},
+	}
+	return func(ctx context.Context) bool {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return false
+		}
+		response, err := c.Do(request)
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close() //nolint:errcheck // nothing was read from it
+		return response.StatusCode == http.StatusOK
+	}
+}
+
+// freeAddress is a loopback address, and its port, on which nobody listens.
+func freeAddress() (address, port string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", "", fmt.Errorf("looking for a free port: %w", err)
+	}
+	address = l.Addr().String()
+	_, port, err = net.SplitHostPort(address)
+	return address, port, errors.Join(err, l.Close())
+}
+
+// tail is the end of a log.
+func tail(file string) string {
+	f, err := os.Open(filepath.Clean(file))
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if info, err := f.Stat(); err == nil && info.Size() > tailBytes {
+		_, _ = f.Seek(-tailBytes, 2)
+	}
+	text := make([]byte, tailBytes)
+	n, _ := f.Read(text)
+	return string(text[:n])
+}
