@@ -37,6 +37,10 @@ const (
 	// AdoptAnnotation, with the value "true", on an object that exists hands it over to the
 	// RoutingPolicy that renders an object of its name.
 	AdoptAnnotation = "iter8.tools/adopt"
+	// WeightAnnotation on the first resource of a variant is the variant's weight, in place of the Subject's.
+	WeightAnnotation = "iter8.tools/weight"
+	// MaxWeight is the largest weight of a variant.
+	MaxWeight = 1_000_000
 	// ManagedByLabel is set, to FieldManager, on every object that the operator applies.
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 	// FieldManager is the name under which the operator owns fields (server-side apply).

@@ -29,8 +29,9 @@ type RoutingPolicySpec struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
 
-	// templates are Go templates to render in place of a chart, with Helm's functions and objects:
-	// .Values holds the policy's values and the state of the variants as .Values.iter8.
+	// templates are Go templates to render in place of a chart. .Values holds the policy's values, and the
+	// state of the variants as .Values.iter8; .Weights, .Versions, .Name, .Namespace and .Labels are what they
+	// were in Iter8's routemaps.
 	// +optional
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
@@ -115,7 +116,7 @@ type InlineTemplate struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-zA-Z0-9]([-a-zA-Z0-9_.]*[a-zA-Z0-9])?$')",message="a template's name consists of letters, digits, '-', '_' and '.', and starts and ends with a letter or digit"
 	Name string `json:"name"`
 
-	// template in Go's text/template language, with Helm's functions.
+	// template in Go's text/template language, with Sprig's functions, toYaml, fromYaml, toJson and fromJson.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=65536
 	Template string `json:"template"`

@@ -3,6 +3,7 @@ package observe
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/watch"
 )
 
@@ -29,6 +31,8 @@ type facts struct {
 	verdict verdict
 	// conditions are status.conditions, by type.
 	conditions map[string]condition
+	// weight is that of the annotation, nil without a valid one.
+	weight *int32
 	// byEndpoints is true of a Service with a selector, which is ready by its EndpointSlices.
 	byEndpoints bool
 	// service is the Service that an EndpointSlice belongs to, and ready whether it has a ready endpoint.
@@ -83,6 +87,7 @@ func (o *Observer) keep(target watch.Target, u *unstructured.Unstructured) watch
 		return kept
 	}
 	kept.terminating = u.GetDeletionTimestamp() != nil
+	kept.weight = weightOf(u)
 	kept.conditions = conditionsOf(u)
 	if target.Full {
 		kept.full = u
@@ -162,6 +167,20 @@ func conditionsOf(u *unstructured.Unstructured) map[string]condition {
 		conditions[text("type")] = condition{status: text("status"), reason: text("reason"), message: text("message")}
 	}
 	return conditions
+}
+
+// weightOf reads the annotation; what is no weight counts as none.
+func weightOf(u *unstructured.Unstructured) *int32 {
+	text, ok := u.GetAnnotations()[iter8v1alpha1.WeightAnnotation]
+	if !ok {
+		return nil
+	}
+	parsed, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || parsed < 0 || parsed > iter8v1alpha1.MaxWeight {
+		return nil
+	}
+	weight := int32(parsed)
+	return &weight
 }
 
 // hasReadyEndpoint follows the API: an endpoint whose condition ready is unknown counts as ready.

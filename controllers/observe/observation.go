@@ -45,6 +45,8 @@ type Variant struct {
 	Name string
 	// State is that of the resource that decides; Ready where all are.
 	State ResourceState
+	// Weight is what the variant's first resource is annotated with, nil if it isn't.
+	Weight *int32
 	// Problems are the resources that aren't ready, in the order of the spec.
 	Problems []Problem
 	// Stale says of kinds that can't be watched any more why; their resources are judged as last seen.
@@ -92,7 +94,7 @@ var precedence = map[ResourceState]int{
 }
 
 func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alpha1.Variant) Variant {
-	variant := Variant{Name: v.Name, State: Ready}
+	variant := Variant{Name: v.Name, State: Ready, Weight: o.annotatedWeight(subject.Namespace, v)}
 	for i := range v.Resources {
 		ref := &v.Resources[i]
 		judged, err := o.observeResource(subject.Namespace, ref)
@@ -108,6 +110,17 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 		variant.Problems = append(variant.Problems, Problem{judged.state, fmt.Sprintf("%s %s %s", ref.Kind, ref.Name, judged.message)})
 	}
 	return variant
+}
+
+func (o *Observer) annotatedWeight(namespace string, v *iter8v1alpha1.Variant) *int32 {
+	if len(v.Resources) == 0 {
+		return nil
+	}
+	found, _ := o.resources.Get(targetOf(&v.Resources[0]), resourceName(namespace, &v.Resources[0]))
+	if kept, ok := found.(*object); ok {
+		return kept.weight
+	}
+	return nil
 }
 
 // observeResource judges one resource; the error says why its kind can't be watched any more.

@@ -23,12 +23,16 @@ var ErrInvalidValues = errors.New("invalid values")
 
 // Input is all that manifests depend on.
 type Input struct {
-	// Chart to render; Inline makes one of a policy's templates.
+	// Chart to render, or nil: then Templates are.
 	Chart *chart.Chart
+	// Templates are a policy's own.
+	Templates []iter8v1alpha1.InlineTemplate
 	// Values of the user, without the reserved key.
 	Values map[string]any
 	// Namespace and Policy are the RoutingPolicy's: the chart's .Release.Namespace and .Release.Name.
 	Namespace, Policy string
+	// Labels are the RoutingPolicy's, which its own templates get to see.
+	Labels map[string]string
 	// Subject whose variants are rendered.
 	Subject types.NamespacedName
 	// Variants in the order of the Subject.
@@ -61,9 +65,9 @@ func Manifests(in Input) ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := engine.Engine{}.Render(in.Chart, values)
+	files, err := renderFiles(in, values)
 	if err != nil {
-		return nil, fmt.Errorf("rendering: %w", err)
+		return nil, err
 	}
 	names := make([]string, 0, len(files))
 	for name := range files {
@@ -77,20 +81,27 @@ func Manifests(in Input) ([]*unstructured.Unstructured, error) {
 	for _, name := range names {
 		parsed, err := parse(files[name])
 		if err != nil {
-			return nil, fmt.Errorf("template %s: %w", strings.TrimPrefix(name, in.Chart.Name()+"/templates/"), err)
+			return nil, fmt.Errorf("template %s: %w", name, err)
 		}
 		manifests = append(manifests, parsed...)
 	}
 	return manifests, nil
 }
 
-// Inline makes a chart of a policy's own templates, so that they get what a chart's templates get.
-func Inline(templates []iter8v1alpha1.InlineTemplate) *chart.Chart {
-	c := &chart.Chart{Metadata: &chart.Metadata{APIVersion: chart.APIVersionV2, Name: "inline", Version: "0.0.0"}}
-	for _, t := range templates {
-		c.Templates = append(c.Templates, &chart.File{Name: "templates/" + t.Name, Data: []byte(t.Template)})
+// renderFiles gives what each template rendered, by its name.
+func renderFiles(in Input, values chartutil.Values) (map[string]string, error) {
+	if in.Chart == nil {
+		return renderInline(in, values)
 	}
-	return c
+	rendered, err := engine.Engine{}.Render(in.Chart, values)
+	if err != nil {
+		return nil, fmt.Errorf("rendering: %w", err)
+	}
+	files := make(map[string]string, len(rendered))
+	for name, content := range rendered {
+		files[strings.TrimPrefix(name, in.Chart.Name()+"/templates/")] = content
+	}
+	return files, nil
 }
 
 // renderValues are what Helm hands to templates: the user's values over the chart's, checked against the
@@ -106,12 +117,16 @@ func renderValues(in Input) (chartutil.Values, error) {
 	}
 	values[iter8v1alpha1.ReservedValuesKey] = state(in)
 
+	c := in.Chart
+	if c == nil {
+		c = &chart.Chart{Metadata: &chart.Metadata{APIVersion: chart.APIVersionV2, Name: in.Policy}}
+	}
 	release := chartutil.ReleaseOptions{Name: in.Policy, Namespace: in.Namespace, Revision: 1, IsInstall: true}
-	rendered, err := chartutil.ToRenderValuesWithSchemaValidation(in.Chart, values, release, capabilities(in.APIVersions), true)
+	rendered, err := chartutil.ToRenderValuesWithSchemaValidation(c, values, release, capabilities(in.APIVersions), true)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidValues, err)
 	}
-	if err := validate(in.Chart, rendered["Values"].(chartutil.Values)); err != nil {
+	if err := validate(c, rendered["Values"].(chartutil.Values)); err != nil {
 		return nil, err
 	}
 	return rendered, nil

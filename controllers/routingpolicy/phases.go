@@ -13,6 +13,7 @@ import (
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/guard"
+	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/render"
 )
 
@@ -70,10 +71,7 @@ func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
 	var unknown []string
 	for i, v := range s.subject.Spec.Variants {
 		observed := s.observation.Variants[i]
-		variant := render.Variant{Name: v.Name, Number: i + 1, Available: true, Weight: 1}
-		if v.Weight != nil {
-			variant.Weight = *v.Weight
-		}
+		variant := render.Variant{Name: v.Name, Number: i + 1, Available: true, Weight: weightOf(&s.subject.Spec.Variants[i], observed)}
 		for _, ref := range v.Resources {
 			variant.Resources = append(variant.Resources, render.Resource{Kind: ref.Kind, Name: ref.Name})
 		}
@@ -107,6 +105,19 @@ func triggeringVariants(policy *iter8v1alpha1.RoutingPolicy, subject *iter8v1alp
 	return policy.Spec.Trigger.Variants, nil
 }
 
+// weightOf gives the weight that the variant's first resource is annotated with, else the one that the Subject
+// gives it, else 1.
+func weightOf(v *iter8v1alpha1.Variant, observed observe.Variant) int32 {
+	switch {
+	case observed.Weight != nil:
+		return *observed.Weight
+	case v.Weight != nil:
+		return *v.Weight
+	default:
+		return 1
+	}
+}
+
 func availability(available bool) string {
 	if available {
 		return "available"
@@ -114,11 +125,10 @@ func availability(available bool) string {
 	return "not available"
 }
 
-// chart resolves the chart, or makes one of the policy's own templates.
+// chart resolves the chart, unless the policy brings its own templates.
 func (r *Reconciler) chart(_ context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionChartResolved
 	if s.policy.Spec.Chart == nil {
-		s.chart = &chart.Chart{Helm: render.Inline(s.policy.Spec.Templates)}
 		return s.succeed(condition, iter8v1alpha1.ReasonInlineTemplates, "the policy brings its own templates")
 	}
 	resolved, err := r.Charts.Resolve(*s.policy.Spec.Chart)
@@ -156,15 +166,20 @@ func (r *Reconciler) render(_ context.Context, s *scope) outcome {
 		s.retry = fmt.Errorf("asking which kinds of routes the cluster serves: %w", err)
 		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, s.retry.Error())
 	}
-	s.manifests, err = render.Manifests(render.Input{
-		Chart:       s.chart.Helm,
+	input := render.Input{
+		Templates:   s.policy.Spec.Templates,
 		Values:      values,
 		Namespace:   s.policy.Namespace,
 		Policy:      s.policy.Name,
+		Labels:      s.policy.Labels,
 		Subject:     subjectName(s.policy),
 		Variants:    s.variants,
 		APIVersions: apiVersions,
-	})
+	}
+	if s.chart != nil {
+		input.Chart = s.chart.Helm
+	}
+	s.manifests, err = render.Manifests(input)
 	switch {
 	case errors.Is(err, render.ErrInvalidValues):
 		return s.fail(condition, iter8v1alpha1.ReasonInvalidValues, err.Error())

@@ -61,7 +61,7 @@ func (s *scope) rendered() (*iter8v1alpha1.ResolvedChart, []iter8v1alpha1.Render
 	for _, v := range s.variants {
 		variants = append(variants, iter8v1alpha1.RenderedVariant{Name: v.Name, Available: v.Available})
 	}
-	if s.chart == nil || s.policy.Spec.Chart == nil {
+	if s.chart == nil {
 		return nil, variants
 	}
 	resolved := s.chart.Resolved

@@ -76,7 +76,7 @@ func TestABadSpecStallsThePolicyAndLosesNothing(t *testing.T) {
 		"the reserved key in the values": {
 			func(p *iter8v1alpha1.RoutingPolicySpec) { p.Values = values(map[string]any{"iter8": "mine"}) },
 			`InvalidValues: invalid values: the key "iter8" is reserved for the state of the variants; remove it from spec.values`},
-		"a template that doesn't parse":   {template("{{ if }}"), "RenderFailed: rendering: parse error at (inline/templates/t1:1): missing value for if"},
+		"a template that doesn't parse":   {template("{{ if }}"), "RenderFailed: rendering: template: t1:1: missing value for if"},
 		"a template that fails":           {template(`{{ fail "on purpose" }}`), "on purpose"},
 		"a template that renders text":    {template("hello"), "RenderFailed: template t1: document 1 is a YAML string, not a Kubernetes object"},
 		"a template that renders no YAML": {template("a: b: c"), "RenderFailed: template t1: document 1 is not YAML"},
