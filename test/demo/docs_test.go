@@ -1,0 +1,113 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+// root is the repository's, from here.
+const root = "../.."
+
+var (
+	// reasonRow is a row of a table that begins with a word in code.
+	reasonRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\|")
+	shell     = regexp.MustCompile("(?s)```shell\n(.*?)```")
+	link      = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+)
+
+func TestTroubleshootingHasEveryReason(t *testing.T) {
+	g := NewWithT(t)
+	var documented []string
+	for _, row := range reasonRow.FindAllStringSubmatch(section(t, "Troubleshooting"), -1) {
+		documented = append(documented, row[1])
+	}
+	g.Expect(documented).To(ConsistOf(reasons(t)), "README.md, against the constants in api/v1alpha1/conditions.go")
+}
+
+func TestTheTutorialIsWhatTheDemoRuns(t *testing.T) {
+	g := NewWithT(t)
+	var run []string
+	for _, s := range mirroring.steps {
+		for _, command := range append(slices.Clone(s.do), s.look...) {
+			if !slices.Contains(run, command) { // README.md asks to look again in words
+				run = append(run, command)
+			}
+		}
+	}
+	var documented []string
+	for _, block := range shell.FindAllStringSubmatch(section(t, "The tutorial"), -1) {
+		documented = append(documented, strings.Split(strings.TrimSpace(block[1]), "\n")...)
+	}
+	g.Expect(documented).To(Equal(run))
+}
+
+func TestLinksInDocumentsLeadToFiles(t *testing.T) {
+	g := NewWithT(t)
+	documents, err := filepath.Glob(filepath.Join(root, "*.md"))
+	g.Expect(err).NotTo(HaveOccurred())
+	for _, folder := range []string{"docs/*.md", "charts/*/*.md"} {
+		more, err := filepath.Glob(filepath.Join(root, folder))
+		g.Expect(err).NotTo(HaveOccurred())
+		documents = append(documents, more...)
+	}
+	for _, document := range documents {
+		for _, to := range link.FindAllStringSubmatch(read(t, document), -1) {
+			if !strings.Contains(to[1], "://") {
+				g.Expect(filepath.Join(filepath.Dir(document), to[1])).To(BeAnExistingFile(), "in "+document)
+			}
+		}
+	}
+}
+
+// reasons are the values of the constants that are called so.
+func reasons(t *testing.T) []string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "api", "v1alpha1", "conditions.go"), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values []string
+	ast.Inspect(file, func(node ast.Node) bool {
+		constant, ok := node.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(constant.Names[0].Name, "Reason") {
+			return true
+		}
+		value, err := strconv.Unquote(constant.Values[0].(*ast.BasicLit).Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values = append(values, value)
+		return true
+	})
+	return values
+}
+
+// section is a part of README.md, by its heading.
+func section(t *testing.T, heading string) string {
+	t.Helper()
+	_, after, found := strings.Cut(read(t, filepath.Join(root, "README.md")), "\n## "+heading+"\n")
+	if !found {
+		t.Fatalf("README.md has no section %q", heading)
+	}
+	content, _, _ := strings.Cut(after, "\n## ")
+	return content
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}

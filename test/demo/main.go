@@ -1,0 +1,86 @@
+// demo shows the operator at work on a real control plane, which it starts and stops again:
+//
+//	go run ./test/demo              walks through the mirroring tutorial
+//	go run ./test/demo -playground  sets up the same, and keeps it until Ctrl-C
+//
+// It prints what a person would type, runs just that, and shows what comes of it. After each step it asks the
+// apiserver whether the cluster is as the tutorial says, and exits with 0 only if it always was.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// parentInterval is how often to look whether the process that started this one is still there.
+const parentInterval = time.Second
+
+func main() {
+	playground := flag.Bool("playground", false, "keep the control plane, with the operator running, until Ctrl-C")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "unexpected argument %q\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
+	log.SetLogger(logr.Discard()) // envtest's
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends this process at once, and its reaper all others
+	out := newScreen(os.Stdout)
+	if err := run(untilOrphaned(ctx), out, *playground); err != nil {
+		out.failure(err)
+		os.Exit(1)
+	}
+}
+
+// run sets the stage, has its show, and clears everything away, whatever happens.
+func run(ctx context.Context, out *screen, playground bool) error {
+	begin := time.Now()
+	s := &stage{screen: out}
+	err := s.show(ctx, playground)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil: // whatever went wrong went wrong because of it
+		err = context.Cause(ctx)
+	default:
+		err = fmt.Errorf("%w\n\nThe end of the operator's log:\n%s", err, s.operatorLog())
+	}
+	fmt.Fprintln(out)
+	out.say("Stopping everything …")
+	err = errors.Join(err, s.clear())
+	if err == nil && !playground {
+		out.success(fmt.Sprintf("Every step came out as the tutorial says, in %.0f s.", time.Since(begin).Seconds()))
+	}
+	return err
+}
+
+// untilOrphaned ends the context with the process that started this one. `go run` doesn't hand on a SIGTERM: it
+// just dies.
+func untilOrphaned(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancelCause(ctx)
+	parent := os.Getppid()
+	ticks := time.NewTicker(parentInterval)
+	go func() {
+		defer ticks.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticks.C:
+				if os.Getppid() != parent {
+					cancel(errors.New("the process that started this one is gone"))
+				}
+			}
+		}
+	}()
+	return ctx
+}

@@ -1,0 +1,96 @@
+package main
+
+// mirroring is Iter8's tutorial of that name, with typed resources. README.md walks the same way.
+var mirroring = tutorial{
+	title: "The mirroring tutorial, in namespace default",
+	steps: []step{
+		{
+			title: "Variant 1",
+			intro: "The Service that clients of httpbin send their requests to, and the first variant of httpbin.",
+			do: []string{
+				"kubectl apply -f config/samples/httpbin.yaml",
+				"kubectl apply -f config/samples/httpbin-v1.yaml",
+				"kubectl wait --for=condition=Available deployment/httpbin-v1",
+			},
+			expect: []expectation{
+				{"variant 1 serves", endpoints("httpbin-v1"), "Service httpbin-v1 has a ready endpoint"},
+			},
+		},
+		{
+			title: "A Subject and a RoutingPolicy",
+			intro: "The Subject says what the variants consist of, the second of which nobody has deployed yet. The\n" +
+				"RoutingPolicy says what is to be routed while they are available.",
+			do: []string{
+				"kubectl apply -f config/samples/subject.yaml",
+				"kubectl apply -f config/samples/routingpolicy.yaml",
+				"kubectl wait --for=condition=Ready routingpolicy/httpbin-route",
+			},
+			expect: []expectation{
+				{"the operator has made an HTTPRoute without filters", route, "Service httpbin:8000 is served by httpbin-v1:80"},
+				{"the Subject has one of two variants available", subject("httpbin"), "Ready, available 1/2: v1"},
+				{"the RoutingPolicy mirrors nothing", policy("httpbin-route"), "Ready, mirrors to nobody"},
+			},
+			look: []string{
+				"kubectl get subjects,routingpolicies",
+				"kubectl get httproute httpbin -o yaml",
+			},
+		},
+		{
+			title: "Variant 2 comes",
+			intro: "Nobody edits a route. The operator sees that the second variant has become available.",
+			do: []string{
+				"kubectl apply -f config/samples/httpbin-v2.yaml",
+			},
+			expect: []expectation{
+				{"the HTTPRoute has got its RequestMirror filter", route, "Service httpbin:8000 is served by httpbin-v1:80, filter RequestMirror to httpbin-v2:80"},
+				{"the Subject has both variants available", subject("httpbin"), "Ready, available 2/2: v1,v2"},
+				{"the RoutingPolicy mirrors to variant 2", policy("httpbin-route"), "Ready, mirrors to httpbin-v2:80"},
+			},
+			look: []string{
+				"kubectl get subjects,routingpolicies",
+				"kubectl get httproute httpbin -o yaml",
+			},
+		},
+		{
+			title: "Variant 2 goes",
+			intro: "With it goes the filter: nothing is mirrored to a backend that is not there.",
+			do: []string{
+				"kubectl delete deployment/httpbin-v2 service/httpbin-v2",
+			},
+			expect: []expectation{
+				{"the HTTPRoute has no filters any more", route, "Service httpbin:8000 is served by httpbin-v1:80"},
+				{"the Subject has one of two variants available", subject("httpbin"), "Ready, available 1/2: v1"},
+				{"the RoutingPolicy mirrors nothing", policy("httpbin-route"), "Ready, mirrors to nobody"},
+				{"its Events tell of both", events("httpbin-route"), "requests are mirrored to httpbin-v2:80; requests are no longer mirrored to httpbin-v2:80"},
+			},
+			look: []string{
+				"kubectl get subjects,routingpolicies",
+				"kubectl get httproute httpbin -o yaml",
+				"kubectl events --for routingpolicy/httpbin-route",
+			},
+		},
+		{
+			title: "The Subject and the RoutingPolicy go",
+			intro: "What the operator has made goes with what it was made for.",
+			do: []string{
+				"kubectl delete subject/httpbin routingpolicy/httpbin-route",
+			},
+			expect: []expectation{
+				{"the HTTPRoute is gone", route, "there is no HTTPRoute httpbin"},
+			},
+			look: []string{
+				"kubectl get httproutes",
+			},
+		},
+		{
+			title: "Cleaning up",
+			intro: "What is left is the app.",
+			do: []string{
+				"kubectl delete deployment/httpbin-v1 service/httpbin-v1 service/httpbin",
+			},
+			expect: []expectation{
+				{"nothing of the tutorial is left", leftovers, "nothing"},
+			},
+		},
+	},
+}

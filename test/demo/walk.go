@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// patience is how long the cluster has to become what a step expects. The garbage collector looks for
+	// kinds that are new to it every 30 seconds.
+	patience     = 90 * time.Second
+	pollInterval = 50 * time.Millisecond
+	// answerTimeout is for the questions of what went wrong.
+	answerTimeout = 5 * time.Second
+)
+
+// tutorial is a list of steps, each on what the one before has left.
+type tutorial struct {
+	title string
+	steps []step
+}
+
+// tutorials are walked one after the other.
+var tutorials = []tutorial{mirroring}
+
+// step is what a person does, what comes of it, and how a person sees that.
+type step struct {
+	title string
+	// intro says what this is about.
+	intro string
+	// do are commands that change something. Words are separated by spaces; there is no quoting.
+	do []string
+	// expect is what the cluster is to become.
+	expect []expectation
+	// look are commands that show it.
+	look []string
+}
+
+// expectation is a fact that the apiserver can be asked for.
+type expectation struct {
+	// that is the fact, in words.
+	that string
+	// ask gives the state of the cluster, which is to be want.
+	ask  func(context.Context, client.Client) (string, error)
+	want string
+}
+
+// walk takes the steps. Its error says what was expected, and what is.
+func (s *stage) walk(ctx context.Context, t tutorial) error {
+	s.heading(t.title)
+	for i, next := range t.steps {
+		s.heading(fmt.Sprintf("%d. %s", i+1, next.title))
+		s.say(next.intro)
+		if err := s.take(ctx, next); err != nil {
+			return fmt.Errorf("step %d: %w%s", i+1, err, s.differences(ctx, next.expect))
+		}
+	}
+	return nil
+}
+
+func (s *stage) take(ctx context.Context, next step) error {
+	for _, command := range next.do {
+		if err := s.run(ctx, command); err != nil {
+			return err
+		}
+	}
+	for _, e := range next.expect {
+		if err := s.await(ctx, e); err != nil {
+			return err
+		}
+		s.success(e.that)
+	}
+	for _, command := range next.look {
+		if err := s.run(ctx, command); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await asks until the answer is the one that is wanted, or patience ends.
+func (s *stage) await(ctx context.Context, e expectation) error {
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, patience, true, func(ctx context.Context) (bool, error) {
+		is, err := e.ask(ctx, s.cluster.Client())
+		return err == nil && is == e.want, nil
+	})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	default:
+		return fmt.Errorf("not within %s: %s", patience, e.that)
+	}
+}
+
+// differences gives two lines for each expectation that doesn't hold.
+func (s *stage) differences(ctx context.Context, expected []expectation) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTimeout)
+	defer cancel()
+	var lines strings.Builder
+	for _, e := range expected {
+		is, err := e.ask(ctx, s.cluster.Client())
+		if err != nil {
+			is = err.Error()
+		}
+		if is != e.want {
+			fmt.Fprintf(&lines, "\n  expected: %s\n  is:       %s", e.want, is)
+		}
+	}
+	return lines.String()
+}
