@@ -96,10 +96,12 @@ generate: ## Generate the API's deepcopy functions.
 manifests: ## Generate CRDs and RBAC into config/, and copy them into the operator's chart.
 	$(TOOL) controller-gen crd rbac:roleName=iter8-operator paths=./api/v1alpha1/... paths=./controllers/... paths=. \
 	  output:crd:dir=config/crd/bases output:rbac:dir=config/rbac
+	$(TOOL) controller-gen rbac:roleName=iter8-operator-legacy paths=./conversion/... output:rbac:dir=config/rbac/legacy
 	mkdir -p charts/iter8-operator/files/crds
 	rm -f charts/iter8-operator/files/crds/*.yaml
 	cp config/crd/bases/*.yaml charts/iter8-operator/files/crds/
 	cp config/rbac/role.yaml charts/iter8-operator/files/role.yaml
+	cp config/rbac/legacy/role.yaml charts/iter8-operator/files/legacy-role.yaml
 
 .PHONY: docs
 docs: ## Generate the API's reference: docs/api.md.

@@ -12,6 +12,9 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -24,6 +27,7 @@ import (
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	clientconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -37,8 +41,11 @@ import (
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/render"
 	"iter8.tools/operator/controllers/routingpolicy"
 	"iter8.tools/operator/controllers/subject"
+	"iter8.tools/operator/conversion"
+	conversioncontroller "iter8.tools/operator/conversion/controller"
 )
 
 // What the operator needs besides its controllers: a Lease to be elected by (and Events that tell of that), and the apiserver's word on who
@@ -86,7 +93,7 @@ func parseFlags(args []string) (options, error) {
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the Lease; without it the Pod's own")
 	flags.StringVar(&o.logLevel, "log-level", "info", "info or debug")
 	flags.IntVar(&o.concurrentPolicies, "concurrent-policies", 8, "RoutingPolicies that are reconciled at once")
-	flags.IntVar(&o.concurrentSubjects, "concurrent-subjects", 4, "Subjects that are reconciled at once")
+	flags.IntVar(&o.concurrentSubjects, "concurrent-subjects", 1, "Subjects whose status is written at once; more compete with the routes")
 	kubeconfig := goflag.NewFlagSet("", goflag.ContinueOnError)
 	clientconfig.RegisterFlags(kubeconfig)
 	flags.AddGoFlagSet(kubeconfig)
@@ -159,7 +166,11 @@ func managerOptions(o options, config configv1alpha1.OperatorConfiguration) ctrl
 	}
 	return ctrl.Options{
 		Scheme: scheme,
-		Cache:  cache.Options{DefaultNamespaces: namespaces, DefaultTransform: cache.TransformStripManagedFields()},
+		Cache: cache.Options{
+			DefaultNamespaces: namespaces,
+			DefaultTransform:  cache.TransformStripManagedFields(),
+			ByObject:          map[client.Object]cache.ByObject{&corev1.ConfigMap{}: {Label: labels.SelectorFromSet(labels.Set{iter8v1alpha1.ManagedByLabel: conversion.ManagedByValue})}},
+		},
 		Metrics: metricsserver.Options{
 			BindAddress:    o.metricsAddress,
 			SecureServing:  true,
@@ -197,9 +208,15 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		kinds = append(kinds, schema.GroupKind{Group: k.Group, Kind: k.Kind})
 	}
 
-	observer := observe.New(ctx, observe.Options{
+	watching := observe.Options{
 		Subjects: mgr.GetCache(), Dynamic: dynamicClient, Metadata: metadataClient, Mapper: mgr.GetRESTMapper(), Config: config,
-	})
+	}
+	if config.Legacy.Enabled {
+		if err := setupLegacy(mgr, config.Legacy, metadataClient, &watching); err != nil {
+			return err
+		}
+	}
+	observer := observe.New(ctx, watching)
 	capabilities := routingpolicy.NewCapabilities(discoveryClient, kinds)
 	for _, runnable := range []interface{ Start(context.Context) error }{observer, capabilities} {
 		if err := mgr.Add(runnable); err != nil {
@@ -209,7 +226,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	live := apply.NewLive(ctx, apply.LiveOptions{Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces})
 
 	subjects := &subject.Reconciler{Client: mgr.GetClient(), Observer: observer}
-	if err := subjects.SetupWithManager(ctx, mgr, controllerOptions(o.concurrentSubjects)); err != nil {
+	if err := subjects.SetupWithManager(ctx, mgr, controllerOptions[ctrl.Request](o.concurrentSubjects)); err != nil {
 		return err
 	}
 	policies := &routingpolicy.Reconciler{
@@ -217,6 +234,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Observer:            observer,
 		Charts:              builtIn,
 		Capabilities:        capabilities,
+		Renders:             render.NewMemory(),
 		Live:                live,
 		Executor:            &apply.Executor{Mapper: mgr.GetRESTMapper(), Live: live},
 		Accounts:            apply.NewAccounts(mgr.GetConfig(), dynamicClient),
@@ -224,7 +242,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Kinds:               kinds,
 		AllowCrossNamespace: config.AllowCrossNamespaceReferences,
 	}
-	if err := policies.SetupWithManager(ctx, mgr, controllerOptions(o.concurrentPolicies)); err != nil {
+	if err := policies.SetupWithManager(ctx, mgr, controllerOptions[ctrl.Request](o.concurrentPolicies)); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
@@ -233,12 +251,38 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	return mgr.AddReadyzCheck("caches", cachesSynced(mgr.GetCache()))
 }
 
-func controllerOptions(concurrent int) controller.Options {
+// setupLegacy wires what Iter8's ConfigMaps need.
+func setupLegacy(mgr ctrl.Manager, config configv1alpha1.Legacy, metadataClient metadata.Interface, watching *observe.Options) error {
+	converter := &conversioncontroller.Reconciler{
+		Client:      mgr.GetClient(),
+		Recorder:    mgr.GetEventRecorder("iter8-operator"),
+		Options:     conversion.Options{ResourceTypes: config.ResourceTypes, ChartRepositoryAliases: config.ChartRepositoryAliases},
+		GracePeriod: config.GracePeriod.Duration,
+	}
+	if config.NamespaceSelector != nil {
+		selector, err := metav1.LabelSelectorAsSelector(config.NamespaceSelector)
+		if err != nil {
+			return fmt.Errorf("legacy.namespaceSelector: %w", err)
+		}
+		converter.Namespaces = selector
+	}
+	if err := converter.SetupWithManager(mgr, controllerOptions[ctrl.Request](1)); err != nil {
+		return err
+	}
+	if !config.RemoveFinalizers {
+		return nil
+	}
+	finalizers := conversioncontroller.NewFinalizers(metadataClient, mgr.GetRESTMapper())
+	watching.OnLegacyFinalizer = finalizers.Found
+	return finalizers.SetupWithManager(mgr, controllerOptions[conversioncontroller.Resource](1))
+}
+
+func controllerOptions[R comparable](concurrent int) controller.TypedOptions[R] {
 	warm := true
-	return controller.Options{
+	return controller.TypedOptions[R]{
 		MaxConcurrentReconciles: concurrent,
 		EnableWarmup:            &warm,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[ctrl.Request](firstRetry, slowestRetry),
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[R](firstRetry, slowestRetry),
 	}
 }
 

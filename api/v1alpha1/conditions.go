@@ -22,8 +22,8 @@ const (
 const (
 	// ReasonObserved: every resource of the Subject is watched, whether it is there or not.
 	ReasonObserved = "Observed"
-	// ReasonWatchFailed: a resource's kind is not served by the cluster or can't be listed; the message
-	// repeats the cluster's answer. What was known of its variant stays.
+	// ReasonWatchFailed: a resource's kind is not served by the cluster or can't be listed, or the resource can't
+	// be judged; the message repeats the answer. What was known of its variant stays.
 	ReasonWatchFailed = "WatchFailed"
 	// ReasonInvalidResource: a reference that can't work: a kind that is cluster-scoped, another namespace
 	// without leave, or a readyWhen expression that doesn't compile.
@@ -55,8 +55,6 @@ const (
 	ReasonSuspended = "Suspended"
 	// ReasonSubjectNotFound: the Subject doesn't exist; nothing of the policy is applied without it.
 	ReasonSubjectNotFound = "SubjectNotFound"
-	// ReasonSubjectNotObserved: the Subject's resources are not all read yet, just after a start.
-	ReasonSubjectNotObserved = "SubjectNotObserved"
 	// ReasonSubjectInvalid: the Subject is Stalled; what is applied stays.
 	ReasonSubjectInvalid = "SubjectInvalid"
 	// ReasonVariantUnknown: a triggering variant can't be judged; what was last known of it holds.

@@ -41,6 +41,16 @@ const (
 	WeightAnnotation = "iter8.tools/weight"
 	// MaxWeight is the largest weight of a variant.
 	MaxWeight = 1_000_000
+	// ConvertedFromAnnotation names the ConfigMap of Iter8 that a Subject or RoutingPolicy mirrors, and
+	// ConvertedFromUIDAnnotation tells which one of that name it was.
+	ConvertedFromAnnotation    = "iter8.tools/converted-from"
+	ConvertedFromUIDAnnotation = "iter8.tools/converted-from-uid"
+	// LegacyFieldManager is the name under which Iter8's controller owned fields.
+	LegacyFieldManager = "iter8-controller"
+	// LegacyFinalizer is what Iter8's controller left on the resources that it watched.
+	LegacyFinalizer = "iter8.tools/finalizer"
+	// LegacyWatchLabel, with the value "true", marked the resources that later versions of Iter8 watched.
+	LegacyWatchLabel = "iter8.tools/watch"
 	// ManagedByLabel is set, to FieldManager, on every object that the operator applies.
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 	// FieldManager is the name under which the operator owns fields (server-side apply).

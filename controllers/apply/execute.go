@@ -117,22 +117,23 @@ func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Ste
 	if err != nil {
 		return nil, err
 	}
-	digest, err := digestOf(step.Manifest)
-	if err != nil {
-		return nil, err
-	}
 	manifest := step.Manifest
+	if step.Action == Inherit {
+		if err := takeFields(ctx, client.Resource(resource).Namespace(manifest.GetNamespace()), step); err != nil {
+			return nil, fmt.Errorf("taking over the fields of %s: %w", iter8v1alpha1.LegacyFieldManager, err)
+		}
+	}
 	// An object that is new must not push anybody's fields aside; one that exists must be the one that the
 	// plan was made for, which its uid makes sure of.
 	force := step.Action != Create
 	if force {
-		manifest = manifest.DeepCopy()
 		manifest.SetUID(step.Existing.UID)
 	}
 	data, err := manifest.MarshalJSON()
 	if err != nil {
 		return nil, err
 	}
+	written := x.Live.write(objectName{step.Key.GroupKind, types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}})
 	answer, err := client.Resource(resource).Namespace(manifest.GetNamespace()).Patch(ctx, manifest.GetName(), types.ApplyPatchType, data,
 		metav1.PatchOptions{
 			FieldManager: iter8v1alpha1.FieldManager,
@@ -141,13 +142,13 @@ func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Ste
 			// mirror gets everything.
 			FieldValidation: metav1.FieldValidationStrict,
 		})
+	written(answer, err)
 	if err != nil {
 		return nil, err
 	}
-	x.Live.assume(answer)
 	return &iter8v1alpha1.AppliedObject{
 		APIVersion: answer.GetAPIVersion(), Kind: answer.GetKind(), Name: answer.GetName(),
-		UID: answer.GetUID(), Generation: answer.GetGeneration(), Digest: digest,
+		UID: answer.GetUID(), Generation: answer.GetGeneration(), Digest: step.Digest,
 	}, nil
 }
 

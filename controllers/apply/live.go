@@ -27,7 +27,9 @@ type Live struct {
 
 	mu sync.RWMutex
 	// assumed are objects that this process wrote and the watch hasn't shown yet.
-	assumed   map[objectName]*liveObject
+	assumed map[objectName]*liveObject
+	// writing are objects that are being written, and the version of each that the watch has shown meanwhile.
+	writing   map[objectName]string
 	interest  map[objectName]map[types.NamespacedName]struct{}
 	interests map[types.NamespacedName][]objectName
 	listeners []func(policy types.NamespacedName)
@@ -56,6 +58,7 @@ type LiveOptions struct {
 func NewLive(ctx context.Context, options LiveOptions) *Live {
 	l := &Live{
 		assumed:   map[objectName]*liveObject{},
+		writing:   map[objectName]string{},
 		interest:  map[objectName]map[types.NamespacedName]struct{}{},
 		interests: map[types.NamespacedName][]objectName{},
 	}
@@ -132,6 +135,26 @@ func (l *Live) Get(kind schema.GroupVersionKind, key types.NamespacedName) *Exis
 	return &shown.existing
 }
 
+// write says that an object is about to be written; the function it gives takes the apiserver's answer. What the
+// watch shows in between is most often the write itself, which concerns nobody; anything else is told of then.
+func (l *Live) write(name objectName) func(*unstructured.Unstructured, error) {
+	l.mu.Lock()
+	l.writing[name] = ""
+	l.mu.Unlock()
+	return func(answer *unstructured.Unstructured, err error) {
+		if err == nil {
+			l.assume(answer)
+		}
+		l.mu.Lock()
+		shown := l.writing[name]
+		delete(l.writing, name)
+		l.mu.Unlock()
+		if shown != "" && (err != nil || shown != answer.GetResourceVersion()) {
+			l.tellInterested(name)
+		}
+	}
+}
+
 // assume takes what the apiserver answered to a write for what the cluster holds, until the watch tells.
 func (l *Live) assume(answer *unstructured.Unstructured) {
 	written := keep(answer)
@@ -161,10 +184,21 @@ func (l *Live) onChange(_ watch.Target, before, after watch.Object) {
 	if assumed != nil && (now == nil && assumed.existing.UID == old.existing.UID || now != nil && !assume.Newer(assumed, now)) {
 		delete(l.assumed, name)
 	}
+	_, writing := l.writing[name]
+	if writing {
+		l.writing[name] = seen.ResourceVersion
+		if now == nil {
+			l.writing[name] = "deleted"
+		}
+	}
 	l.mu.Unlock()
-	if echo || (old != nil && now != nil && reflect.DeepEqual(old.existing, now.existing)) {
+	if writing || echo || (old != nil && now != nil && reflect.DeepEqual(old.existing, now.existing)) {
 		return
 	}
+	l.tellInterested(name)
+}
+
+func (l *Live) tellInterested(name objectName) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for policy := range l.interest[name] {
@@ -210,6 +244,15 @@ func keep(u *unstructured.Unstructured) *liveObject {
 	managers := map[string]struct{}{}
 	for _, entry := range u.GetManagedFields() {
 		managers[entry.Manager] = struct{}{}
+		// Our own name without a controller is a takeover that was cut off, see takeFields.
+		if entry.Manager == iter8v1alpha1.LegacyFieldManager || entry.Manager == iter8v1alpha1.FieldManager {
+			kept.existing.Legacy = true
+		}
+	}
+	for _, ref := range u.GetOwnerReferences() {
+		if isLegacyOwner(ref) {
+			kept.existing.LegacyOwner = ref.Name
+		}
 	}
 	kept.existing.Managers = strings.Join(slices.Sorted(maps.Keys(managers)), ", ")
 	return kept

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -22,6 +23,8 @@ import (
 type Owner struct {
 	Namespace, Name string
 	UID             types.UID
+	// ConvertedFrom is the ConfigMap of Iter8 that the policy mirrors, empty for any other policy.
+	ConvertedFrom string
 }
 
 // Key names an object in the namespace of its policy, in whatever version of its kind.
@@ -44,6 +47,9 @@ type Existing struct {
 	Adopt bool
 	// Terminating tells that it is being deleted.
 	Terminating bool
+	// Legacy tells that Iter8's controller applied it, and LegacyOwner for which ConfigMap, where it recorded that.
+	Legacy      bool
+	LegacyOwner string
 }
 
 // Action is what is done about one object.
@@ -59,6 +65,8 @@ const (
 	Update
 	// Adopt: it is nobody's and was handed over.
 	Adopt
+	// Inherit: Iter8's controller applied it for the ConfigMap that the policy mirrors.
+	Inherit
 	// Conflict: it isn't the policy's, and is left alone.
 	Conflict
 	// Wait: it is on its way out; what comes after follows from the event of its end.
@@ -75,6 +83,8 @@ type Step struct {
 	Key    Key
 	// Manifest to apply, complete with its owner; nil for Delete and Release.
 	Manifest *unstructured.Unstructured
+	// Digest of the manifest.
+	Digest string
 	// Entry is the inventory's line: as recorded, or for a new object as announced.
 	Entry iter8v1alpha1.AppliedObject
 	// Existing is what the cluster holds, nil if nothing.
@@ -94,8 +104,8 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 		key := Key{GroupKind: m.GroupVersionKind().GroupKind(), Name: m.GetName()}
 		wanted[key] = true
 		step := Step{Key: key, Manifest: complete(owner, m), Existing: lookup(key)}
-		digest, err := digestOf(step.Manifest)
-		if err != nil {
+		var err error
+		if step.Digest, err = digestOf(step.Manifest); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", key.Kind, key.Name, err)
 		}
 		entry, listed := recorded[key]
@@ -103,7 +113,7 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 			APIVersion: m.GetAPIVersion(), Kind: m.GetKind(), Name: m.GetName(),
 			UID: entry.UID, Generation: entry.Generation, Digest: entry.Digest,
 		}
-		step.Action = decide(owner, step, listed, digest)
+		step.Action = decide(owner, step, listed)
 		steps = append(steps, step)
 	}
 	for _, entry := range inventory {
@@ -118,19 +128,23 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 	return steps, nil
 }
 
-func decide(owner Owner, step Step, listed bool, digest string) Action {
+func decide(owner Owner, step Step, listed bool) Action {
 	e := step.Existing
 	switch {
 	case e == nil:
 		return Create
 	case !owner.owns(e, step.Entry):
-		if e.Adopt && e.Controller == nil {
+		switch {
+		case owner.inherits(e):
+			return Inherit
+		case e.Adopt && e.Controller == nil:
 			return Adopt
+		default:
+			return Conflict
 		}
-		return Conflict
 	case e.Terminating:
 		return Wait
-	case listed && e.Controller != nil && step.Entry.UID == e.UID && step.Entry.Digest == digest &&
+	case listed && e.Controller != nil && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
 		// An object without a generation gives no sign of a change; applying it again is the only check.
 		e.Generation != 0 && step.Entry.Generation == e.Generation &&
 		holds(e.Labels, step.Manifest.GetLabels()) && holds(e.Annotations, step.Manifest.GetAnnotations()):
@@ -149,6 +163,15 @@ func (o Owner) owns(e *Existing, entry iter8v1alpha1.AppliedObject) bool {
 	return entry.UID != "" && entry.UID == e.UID
 }
 
+// inherits tells whether an object is what Iter8's controller made of the ConfigMap that the policy mirrors.
+func (o Owner) inherits(e *Existing) bool {
+	return o.ConvertedFrom != "" && e.Legacy && (e.LegacyOwner == "" || e.LegacyOwner == o.ConvertedFrom) &&
+		(e.Controller == nil || isLegacyOwner(*e.Controller))
+}
+
+// isLegacyOwner recognises the owner references of Iter8, which name the kind in lower case.
+func isLegacyOwner(ref metav1.OwnerReference) bool { return strings.EqualFold(ref.Kind, "configmap") }
+
 func mayDelete(owner Owner, entry iter8v1alpha1.AppliedObject, e *Existing) bool {
 	return e != nil && owner.owns(e, entry) && (entry.UID == "" || entry.UID == e.UID)
 }
@@ -162,7 +185,7 @@ func Announced(inventory []iter8v1alpha1.AppliedObject, steps []Step) ([]iter8v1
 	}
 	announced := append([]iter8v1alpha1.AppliedObject(nil), inventory...)
 	for _, step := range steps {
-		if (step.Action == Create || step.Action == Adopt) && !listed[step.Key] {
+		if (step.Action == Create || step.Action == Adopt || step.Action == Inherit) && !listed[step.Key] {
 			announced = append(announced, step.Entry)
 		}
 	}

@@ -31,6 +31,8 @@ type facts struct {
 	verdict verdict
 	// conditions are status.conditions, by type.
 	conditions map[string]condition
+	// legacyFinalizer tells that Iter8's controller left its finalizer.
+	legacyFinalizer bool
 	// weight is that of the annotation, nil without a valid one.
 	weight *int32
 	// byEndpoints is true of a Service with a selector, which is ready by its EndpointSlices.
@@ -87,6 +89,7 @@ func (o *Observer) keep(target watch.Target, u *unstructured.Unstructured) watch
 		return kept
 	}
 	kept.terminating = u.GetDeletionTimestamp() != nil
+	kept.legacyFinalizer = slices.Contains(u.GetFinalizers(), iter8v1alpha1.LegacyFinalizer)
 	kept.weight = weightOf(u)
 	kept.conditions = conditionsOf(u)
 	if target.Full {

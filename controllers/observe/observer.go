@@ -49,6 +49,9 @@ type Options struct {
 	Metadata metadata.Interface
 	Mapper   meta.RESTMapper
 	Config   configv1alpha1.OperatorConfiguration
+	// OnLegacyFinalizer is called with each resource that is found to carry the finalizer of Iter8's controller.
+	// It must not block. Optional.
+	OnLegacyFinalizer func(kind schema.GroupVersionKind, resource types.NamespacedName)
 }
 
 // Observer knows the state of every resource that a Subject names.
@@ -59,6 +62,7 @@ type Observer struct {
 	unlabelled          *unlabelled
 	conditions          map[schema.GroupKind][]string
 	allowCrossNamespace bool
+	onLegacyFinalizer   func(schema.GroupVersionKind, types.NamespacedName)
 
 	mu        sync.RWMutex
 	byName    map[resource]map[types.NamespacedName]struct{}
@@ -73,6 +77,7 @@ func New(ctx context.Context, options Options) *Observer {
 		expressions:         newExpressions(),
 		conditions:          map[schema.GroupKind][]string{},
 		allowCrossNamespace: options.Config.AllowCrossNamespaceReferences,
+		onLegacyFinalizer:   options.OnLegacyFinalizer,
 		byName:              map[resource]map[types.NamespacedName]struct{}{},
 		needs:               map[types.NamespacedName][]resource{},
 	}
@@ -81,14 +86,14 @@ func New(ctx context.Context, options Options) *Observer {
 	}
 	o.unlabelled = newUnlabelled(options.Metadata, options.Mapper, o.absent, o.notifyResource)
 	o.resources = watch.New(ctx, watch.Options{
-		Client:        options.Dynamic,
-		Mapper:        options.Mapper,
-		Namespaces:    options.Config.WatchNamespaces,
-		LabelSelector: iter8v1alpha1.DetectLabel + "=true",
-		Transform:     o.keep,
-		Index:         indexByService,
-		OnChange:      o.onChange,
-		OnState:       o.onState,
+		Client:         options.Dynamic,
+		Mapper:         options.Mapper,
+		Namespaces:     options.Config.WatchNamespaces,
+		LabelSelectors: labelSelectors(options.Config),
+		Transform:      o.keep,
+		Index:          indexByService,
+		OnChange:       o.onChange,
+		OnState:        o.onState,
 	})
 	return o
 }
@@ -194,6 +199,9 @@ func (o *Observer) reindex(subject types.NamespacedName, needs []resource) {
 func (o *Observer) onChange(target watch.Target, before, after watch.Object) {
 	old, _ := before.(*object)
 	now, _ := after.(*object)
+	if now != nil && now.legacyFinalizer && (old == nil || !old.legacyFinalizer) && o.onLegacyFinalizer != nil {
+		o.onLegacyFinalizer(target.GroupVersionKind, types.NamespacedName{Namespace: now.Namespace, Name: now.Name})
+	}
 	if old != nil && now != nil && !target.Full && reflect.DeepEqual(old.facts, now.facts) {
 		return
 	}
@@ -250,6 +258,16 @@ func (o *Observer) absent(r resource) bool {
 		}
 	}
 	return true
+}
+
+// labelSelectors select what is watched: what carries the label, and with Iter8's ConfigMaps what carries the
+// label of Iter8's later versions.
+func labelSelectors(config configv1alpha1.OperatorConfiguration) []string {
+	selectors := []string{iter8v1alpha1.DetectLabel + "=true"}
+	if config.Legacy.Enabled {
+		selectors = append(selectors, iter8v1alpha1.LegacyWatchLabel+"=true")
+	}
+	return selectors
 }
 
 func indexByService(kept watch.Object) []string {

@@ -176,10 +176,11 @@ func (r *Reconciler) render(_ context.Context, s *scope) outcome {
 		Variants:    s.variants,
 		APIVersions: apiVersions,
 	}
+	digest := ""
 	if s.chart != nil {
-		input.Chart = s.chart.Helm
+		input.Chart, digest = s.chart.Helm, s.chart.Resolved.Digest
 	}
-	s.manifests, err = render.Manifests(input)
+	s.manifests, err = r.Renders.Manifests(digest, input)
 	switch {
 	case errors.Is(err, render.ErrInvalidValues):
 		return s.fail(condition, iter8v1alpha1.ReasonInvalidValues, err.Error())

@@ -21,6 +21,7 @@ import (
 	"iter8.tools/operator/controllers/assume"
 	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/render"
 )
 
 // +kubebuilder:rbac:groups=iter8.tools,resources=routingpolicies,verbs=get;list;watch
@@ -36,6 +37,7 @@ type Reconciler struct {
 	Observer     *observe.Observer
 	Charts       *chart.BuiltIn
 	Capabilities *Capabilities
+	Renders      *render.Memory
 	Live         *apply.Live
 	Executor     *apply.Executor
 	Accounts     *apply.Accounts

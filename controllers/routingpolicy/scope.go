@@ -84,7 +84,8 @@ func (s *scope) succeed(condition, reason, message string) outcome {
 }
 
 func (s *scope) owner() apply.Owner {
-	return apply.Owner{Namespace: s.policy.Namespace, Name: s.policy.Name, UID: s.policy.UID}
+	return apply.Owner{Namespace: s.policy.Namespace, Name: s.policy.Name, UID: s.policy.UID,
+		ConvertedFrom: s.policy.Annotations[iter8v1alpha1.ConvertedFromAnnotation]}
 }
 
 func (s *scope) name() types.NamespacedName {

@@ -98,7 +98,7 @@ func (s *scope) conditions() []metav1.Condition {
 	wanted := make([]metav1.Condition, 0, len(phaseConditions)+2)
 	for _, t := range phaseConditions {
 		c := metav1.Condition{Type: t, Status: metav1.ConditionUnknown, Reason: iter8v1alpha1.ReasonSkipped,
-			Message: "not tried, because of " + ready.Reason + "; what was applied before stays"}
+			Message: "not tried, because of " + ready.Reason}
 		if f, ok := s.found[t]; ok {
 			c.Status, c.Reason, c.Message = statusOf(f), f.reason, f.message
 		}
@@ -172,7 +172,8 @@ func subjectStalled(s *scope) bool {
 
 // announce tells in Events what changed for traffic, and what went wrong.
 func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
-	if was, is := before.Status.MirrorTargets, after.Status.MirrorTargets; was != is {
+	// What a policy begins with is no change.
+	if was, is := before.Status.MirrorTargets, after.Status.MirrorTargets; was != is && before.Status.ObservedGeneration != 0 {
 		note := "requests are mirrored to " + is
 		if is == "" {
 			note = "requests are no longer mirrored to " + was

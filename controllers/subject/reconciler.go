@@ -25,6 +25,10 @@ import (
 // +kubebuilder:rbac:groups=iter8.tools,resources=subjects,verbs=get;list;watch
 // +kubebuilder:rbac:groups=iter8.tools,resources=subjects/status,verbs=patch
 
+// reportDelay lets the routes go first, which are what anybody waits for, and gathers the several changes by
+// which a variant comes or goes into one report.
+const reportDelay = 100 * time.Millisecond
+
 // Reconciler writes the status of Subjects.
 type Reconciler struct {
 	Client   client.Client
@@ -76,7 +80,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		return err
 	}
 	wake := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
-		r.Observer.Listen(func(subject types.NamespacedName) { queue.Add(ctrl.Request{NamespacedName: subject}) })
+		r.Observer.Listen(func(subject types.NamespacedName) { queue.AddAfter(ctrl.Request{NamespacedName: subject}, reportDelay) })
 		return nil
 	})
 	return ctrl.NewControllerManagedBy(mgr).

@@ -26,15 +26,20 @@ var (
 	ErrClusterScoped = errors.New("the kind is cluster-scoped")
 )
 
-// kindWatch is the informers of one target: one for all namespaces, or one for each that is looked at.
+// scope is what one informer looks at: a namespace, or all, and a label selector.
+type scope struct {
+	namespace, selector string
+}
+
+// kindWatch is the informers of one target, one for each scope.
 type kindWatch struct {
 	users map[types.NamespacedName]struct{}
 	stop  context.CancelFunc
 
 	mu     sync.RWMutex
-	stores map[string]cache.Indexer
+	stores map[string][]cache.Indexer // by namespace
 	synced bool
-	errs   map[string]error // by namespace
+	errs   map[scope]error
 }
 
 func (s *Set) start(target Target) *kindWatch {
@@ -42,8 +47,8 @@ func (s *Set) start(target Target) *kindWatch {
 	w := &kindWatch{
 		users:  map[types.NamespacedName]struct{}{},
 		stop:   cancel,
-		stores: map[string]cache.Indexer{},
-		errs:   map[string]error{},
+		stores: map[string][]cache.Indexer{},
+		errs:   map[scope]error{},
 	}
 	go s.run(ctx, target, w)
 	return w
@@ -64,7 +69,7 @@ func (s *Set) run(ctx context.Context, target Target, w *kindWatch) {
 		case err == nil:
 			resource = mapping.Resource
 		}
-		s.setError(target, w, metav1.NamespaceAll, err)
+		s.setError(target, w, scope{}, err)
 		return err == nil, nil
 	})
 	if err != nil {
@@ -72,10 +77,10 @@ func (s *Set) run(ctx context.Context, target Target, w *kindWatch) {
 	}
 
 	var running []cache.InformerSynced
-	for _, namespace := range s.options.Namespaces {
-		informer := s.informer(target, w, resource, namespace)
+	for _, scope := range s.scopes() {
+		informer := s.informer(target, w, resource, scope)
 		w.mu.Lock()
-		w.stores[namespace] = informer.GetIndexer()
+		w.stores[scope.namespace] = append(w.stores[scope.namespace], informer.GetIndexer())
 		w.mu.Unlock()
 		registration, err := informer.AddEventHandler(s.handler(target))
 		if err != nil { // only of an informer that is stopped
@@ -93,21 +98,31 @@ func (s *Set) run(ctx context.Context, target Target, w *kindWatch) {
 	s.notify(target)
 }
 
-func (s *Set) informer(target Target, w *kindWatch, resource schema.GroupVersionResource, namespace string) cache.SharedIndexInformer {
-	client := s.options.Client.Resource(resource).Namespace(namespace)
+func (s *Set) scopes() []scope {
+	var scopes []scope
+	for _, namespace := range s.options.Namespaces {
+		for _, selector := range s.options.LabelSelectors {
+			scopes = append(scopes, scope{namespace, selector})
+		}
+	}
+	return scopes
+}
+
+func (s *Set) informer(target Target, w *kindWatch, resource schema.GroupVersionResource, of scope) cache.SharedIndexInformer {
+	client := s.options.Client.Resource(resource).Namespace(of.namespace)
 	narrow := func(o metav1.ListOptions) metav1.ListOptions {
-		o.LabelSelector = s.options.LabelSelector
+		o.LabelSelector = of.selector
 		return o
 	}
 	listerWatcher := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			list, err := client.List(ctx, narrow(o))
-			s.noteAnswer(target, w, namespace, "list", resource, err)
+			s.noteAnswer(target, w, of, "list", resource, err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			events, err := client.Watch(ctx, narrow(o))
-			s.noteAnswer(target, w, namespace, "watch", resource, err)
+			s.noteAnswer(target, w, of, "watch", resource, err)
 			return events, err
 		},
 	}
@@ -144,7 +159,7 @@ func (s *Set) handler(target Target) cache.ResourceEventHandler {
 
 // noteAnswer keeps what the apiserver says about the kind: a refusal is a state, anything that passes by
 // itself (a dropped connection, an expired watch) is not, and an answer ends a refusal.
-func (s *Set) noteAnswer(target Target, w *kindWatch, namespace, verb string, resource schema.GroupVersionResource, err error) {
+func (s *Set) noteAnswer(target Target, w *kindWatch, of scope, verb string, resource schema.GroupVersionResource, err error) {
 	switch {
 	case err == nil:
 	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
@@ -154,16 +169,16 @@ func (s *Set) noteAnswer(target Target, w *kindWatch, namespace, verb string, re
 	default:
 		return
 	}
-	s.setError(target, w, namespace, err)
+	s.setError(target, w, of, err)
 }
 
-func (s *Set) setError(target Target, w *kindWatch, namespace string, err error) {
+func (s *Set) setError(target Target, w *kindWatch, of scope, err error) {
 	w.mu.Lock()
-	before := w.errs[namespace]
+	before := w.errs[of]
 	if err == nil {
-		delete(w.errs, namespace)
+		delete(w.errs, of)
 	} else {
-		w.errs[namespace] = err
+		w.errs[of] = err
 	}
 	w.mu.Unlock()
 	if (before == nil) != (err == nil) {
@@ -193,11 +208,8 @@ func (w *kindWatch) state() State {
 func (w *kindWatch) storesFor(namespace string) []cache.Indexer {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	if store := w.stores[metav1.NamespaceAll]; store != nil {
-		return []cache.Indexer{store}
+	if stores := w.stores[metav1.NamespaceAll]; stores != nil {
+		return stores
 	}
-	if store := w.stores[namespace]; store != nil {
-		return []cache.Indexer{store}
-	}
-	return nil
+	return w.stores[namespace]
 }

@@ -47,8 +47,8 @@ type Options struct {
 	Mapper meta.RESTMapper
 	// Namespaces to look at; none means all.
 	Namespaces []string
-	// LabelSelector narrows what is watched.
-	LabelSelector string
+	// LabelSelectors narrow what is watched to the objects that one of them selects; none means all objects.
+	LabelSelectors []string
 	// Transform gives what is kept of an object. It must not keep the object itself unless Target.Full asks so.
 	Transform func(Target, *unstructured.Unstructured) Object
 	// Index gives the keys under which ByIndex finds an object. Optional.
@@ -79,6 +79,9 @@ type Set struct {
 func New(ctx context.Context, options Options) *Set {
 	if len(options.Namespaces) == 0 {
 		options.Namespaces = []string{metav1.NamespaceAll}
+	}
+	if len(options.LabelSelectors) == 0 {
+		options.LabelSelectors = []string{""}
 	}
 	return &Set{
 		ctx:      ctx,

@@ -17,7 +17,7 @@ const (
 )
 
 // OperatorConfiguration says what the operator watches and what policies may apply. The zero value is the
-// default but for RouteKinds, see Default.
+// default but for RouteKinds and Legacy, see Default.
 type OperatorConfiguration struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -34,6 +34,9 @@ type OperatorConfiguration struct {
 
 	// RouteKinds are the kinds that a policy may apply.
 	RouteKinds []GroupKind `json:"routeKinds,omitempty"`
+
+	// Legacy is the mode in which Iter8's ConfigMaps go on routing.
+	Legacy Legacy `json:"legacy,omitzero"`
 }
 
 // KindReadiness says when objects of a kind are ready.
@@ -61,12 +64,14 @@ func Default() OperatorConfiguration {
 			{Group: "networking.istio.io", Kind: "VirtualService"},
 			{Group: "networking.istio.io", Kind: "DestinationRule"},
 		},
+		Legacy: DefaultLegacy(),
 	}
 }
 
 // Parse reads a configuration file over Default. A field that it doesn't know is an error.
 func Parse(data []byte) (OperatorConfiguration, error) {
 	c := Default()
+	c.Legacy.ChartRepositoryAliases = nil // decoding would keep fields of a default in its place in the list
 	if err := yaml.UnmarshalStrict(data, &c); err != nil {
 		return OperatorConfiguration{}, fmt.Errorf("reading the operator's configuration: %w", err)
 	}
@@ -83,6 +88,9 @@ func Parse(data []byte) (OperatorConfiguration, error) {
 		if k.Kind == "" || k.Group == "" {
 			return OperatorConfiguration{}, fmt.Errorf("routeKinds[%d] of the operator's configuration takes a group and a kind", i)
 		}
+	}
+	if err := c.Legacy.complete(); err != nil {
+		return OperatorConfiguration{}, err
 	}
 	return c, nil
 }

@@ -47,7 +47,8 @@ The operator's rights, as YAML with three lists of rules:
   namespaced  on what has one; in the ClusterRole, or in a Role in each of watchNamespaces
   own         in the release's namespace
 
-They come from files/role.yaml, which is generated from the operator's code, and from the values.
+They come from files/role.yaml and files/legacy-role.yaml, which are generated from the operator's code, and from
+the values.
 */}}
 {{- define "iter8-operator.rules" -}}
 {{- $cluster := list }}
@@ -66,6 +67,24 @@ They come from files/role.yaml, which is generated from the operator's code, and
       {{- $namespaced = append $namespaced $rule }}
     {{- else }}
       {{- $cluster = append $cluster $rule }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- if .Values.legacy.enabled }}
+  {{- range (.Files.Get "files/legacy-role.yaml" | fromYaml).rules }}
+    {{- if not (has "namespaces" .resources) }}
+      {{- $namespaced = append $namespaced . }}
+    {{- else if $.Values.legacy.namespaceSelector }}
+      {{- $cluster = append $cluster . }}
+    {{- end }}
+  {{- end }}
+  {{- if .Values.legacy.removeFinalizers }}
+    {{- range concat (list
+        (dict "group" "" "resource" "services")
+        (dict "group" "" "resource" "configmaps")
+        (dict "group" "apps" "resource" "deployments")
+        (dict "group" "serving.kserve.io" "resource" "inferenceservices")) .Values.appResources }}
+      {{- $namespaced = append $namespaced (dict "apiGroups" (list .group) "resources" (list .resource) "verbs" (list "patch")) }}
     {{- end }}
   {{- end }}
 {{- end }}
@@ -105,5 +124,25 @@ routeKinds:
 {{- range .Values.routes }}
 - group: {{ .group }}
   kind: {{ .kind }}
+{{- end }}
+{{- with .Values.legacy }}
+{{- if .enabled }}
+legacy:
+  enabled: true
+  gracePeriod: {{ .gracePeriod }}
+  removeFinalizers: {{ .removeFinalizers }}
+  {{- with .namespaceSelector }}
+  namespaceSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .resourceTypes }}
+  resourceTypes:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .chartRepositoryAliases }}
+  chartRepositoryAliases:
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,299 @@
+package apply
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	clienttesting "k8s.io/client-go/testing"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+func TestHowAnObjectIsApplied(t *testing.T) {
+	handedOver := &Existing{UID: "their-uid", Generation: 4, Adopt: true}
+	for name, test := range map[string]struct {
+		inventory []iter8v1alpha1.AppliedObject
+		existing  *Existing
+		action    Action
+		force     bool
+		uid       types.UID
+	}{
+		"a new one pushes nobody's fields aside":        {nil, nil, Create, false, ""},
+		"one that is made again is new too":             {[]iter8v1alpha1.AppliedObject{entryOf("web")}, nil, Create, false, ""},
+		"ours is the one that the plan was made for":    {[]iter8v1alpha1.AppliedObject{entryOf("web")}, ours("web"), Update, true, "old-uid-of-web"},
+		"one that is adopted is the one that was meant": {nil, handedOver, Adopt, true, "their-uid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			steps := w.plan(routesNamed("web"), test.inventory, map[string]*Existing{"web": test.existing})
+			w.Expect(steps[0].Action).To(Equal(test.action))
+			manifest := steps[0].Manifest.DeepCopy()
+			result := w.execute(t, steps)
+
+			w.Expect(w.calls()).To(Equal([]string{"patch web"}))
+			patch := w.patches()[0]
+			w.Expect(patch.GetResource()).To(Equal(routes))
+			w.Expect(patch.GetNamespace()).To(Equal("test"))
+			w.Expect(patch.GetPatchType()).To(Equal(types.ApplyPatchType))
+			w.Expect(patch.PatchOptions).To(Equal(metav1.PatchOptions{
+				FieldManager: "iter8-operator", Force: &test.force, FieldValidation: metav1.FieldValidationStrict,
+			}))
+			manifest.SetUID(test.uid)
+			if test.uid == "" {
+				unstructured.RemoveNestedField(manifest.Object, "metadata", "uid")
+			}
+			w.Expect(patch.Patch).To(MatchJSON(marshal(t, manifest)), "all of the manifest and nothing else")
+
+			digest, err := digestOf(complete(owner, routeNamed("web")))
+			w.Expect(err).NotTo(HaveOccurred())
+			want := iter8v1alpha1.AppliedObject{
+				APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: test.uid, Generation: 7, Digest: digest,
+			}
+			if test.uid == "" {
+				want.UID = "uid-of-web"
+			}
+			w.Expect(result).To(Equal(Result{
+				Inventory: []iter8v1alpha1.AppliedObject{want}, Applied: map[Key]bool{routeKey: true},
+			}), "what the cluster answered is recorded")
+		})
+	}
+}
+
+func marshal(t *testing.T, m *unstructured.Unstructured) []byte {
+	t.Helper()
+	data, err := json.Marshal(m.Object)
+	NewWithT(t).Expect(err).NotTo(HaveOccurred())
+	return data
+}
+
+func TestWhatIsAppliedIsKeptFromThenOn(t *testing.T) {
+	w := newWorld(t)
+	result := w.execute(t, w.plan(routesNamed("web"), nil, nil))
+	lookup := func(key Key) *Existing {
+		return w.live.Get(routeKind, types.NamespacedName{Namespace: "test", Name: key.Name})
+	}
+	steps, err := Plan(owner, routesNamed("web"), result.Inventory, lookup)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(steps).To(HaveExactElements(HaveField("Action", Keep)), "although no watch has shown it yet")
+	again := w.execute(t, steps)
+	w.Expect(w.calls()).To(HaveLen(1), "nothing is called for what is kept")
+	w.Expect(again).To(Equal(result))
+}
+
+func TestStepsThatCallNothing(t *testing.T) {
+	terminating := ours("web")
+	terminating.Terminating = true
+	for name, test := range map[string]struct {
+		manifests []*unstructured.Unstructured
+		inventory []iter8v1alpha1.AppliedObject
+		existing  *Existing
+		action    Action
+		listed    bool
+		failed    bool
+	}{
+		"another's object is left alone": {
+			routesNamed("web"), nil, &Existing{UID: "u", Controller: controlledBy("other")}, Conflict, false, true},
+		"an object that another took over is not listed any more": {
+			routesNamed("web"), []iter8v1alpha1.AppliedObject{entryOf("web")}, &Existing{UID: "u", Controller: controlledBy("other")}, Conflict, false, true},
+		"one on its way out stays listed": {
+			routesNamed("web"), []iter8v1alpha1.AppliedObject{entryOf("web")}, terminating, Wait, true, true},
+		"one that is gone is not listed any more": {
+			nil, []iter8v1alpha1.AppliedObject{entryOf("web")}, nil, Release, false, false},
+		"another's that left the render is not listed any more": {
+			nil, []iter8v1alpha1.AppliedObject{entryOf("web")}, &Existing{UID: "u", Controller: controlledBy("other")}, Release, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			steps := w.plan(test.manifests, test.inventory, map[string]*Existing{"web": test.existing})
+			w.Expect(steps[0].Action).To(Equal(test.action))
+			result := w.execute(t, steps)
+			w.Expect(w.calls()).To(BeEmpty())
+			w.Expect(result.Applied).To(BeEmpty())
+			if test.listed {
+				w.Expect(result.Inventory).To(Equal(test.inventory))
+			} else {
+				w.Expect(result.Inventory).To(BeEmpty())
+			}
+			w.Expect(len(result.Failures) > 0).To(Equal(test.failed))
+			w.Expect(result.Retry()).To(BeFalse(), "an event tells of its end")
+		})
+	}
+}
+
+func TestWhatAConflictIsSaidToBe(t *testing.T) {
+	const start, end = "HTTPRoute web exists and does not belong to this policy (", "), so it is left alone; "
+	const handOver = `rename or delete it, or hand it over with the annotation iter8.tools/adopt: "true"`
+	for name, test := range map[string]struct {
+		existing Existing
+		message  string
+	}{
+		"a controller":   {Existing{Controller: &metav1.OwnerReference{Kind: "Deployment", Name: "a"}}, start + "Deployment a controls it" + end + "rename or delete one of the two"},
+		"field managers": {Existing{Managers: "helm, kubectl"}, start + "its fields are managed by helm, kubectl" + end + handOver},
+		"nobody":         {Existing{}, start + "nobody controls it" + end + handOver},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			result := w.execute(t, w.plan(routesNamed("web"), nil, map[string]*Existing{"web": &test.existing}))
+			w.Expect(result.Failures).To(Equal([]Failure{{Reason: iter8v1alpha1.ReasonOwnershipConflict, Message: test.message}}))
+		})
+	}
+}
+
+func TestStepsAreTakenInTheirOrderAndDeletesLast(t *testing.T) {
+	w := newWorld(t)
+	inventory := []iter8v1alpha1.AppliedObject{entryOf("old-2"), entryOf("b"), entryOf("old-1")}
+	cluster := map[string]*Existing{"old-1": ours("old-1"), "old-2": ours("old-2"), "b": ours("b")}
+	result := w.execute(t, w.plan(routesNamed("c", "a", "b"), inventory, cluster))
+	w.Expect(w.calls()).To(Equal([]string{"patch c", "patch a", "patch b", "delete old-2", "delete old-1"}))
+	w.Expect(result.Failures).To(BeEmpty())
+	w.Expect(result.Inventory).To(HaveExactElements(HaveField("Name", "c"), HaveField("Name", "a"), HaveField("Name", "b")))
+	w.Expect(result.Applied).To(Equal(map[Key]bool{keyOf("a"): true, keyOf("b"): true, keyOf("c"): true}))
+	for _, action := range w.client.Actions() {
+		if d, ok := action.(clienttesting.DeleteActionImpl); ok {
+			w.Expect(d.GetNamespace()).To(Equal("test"))
+			w.Expect(d.GetResource()).To(Equal(routes))
+			w.Expect(*d.DeleteOptions.Preconditions.UID).To(Equal(entryOf(d.Name).UID), "nothing but what was meant is deleted")
+		}
+	}
+}
+
+func TestNothingIsDeletedBeforeAllThatIsRenderedStands(t *testing.T) {
+	terminating := ours("b")
+	terminating.Terminating = true
+	for name, test := range map[string]struct {
+		existing *Existing
+		answer   error
+		calls    []string
+	}{
+		"an object is refused":       {ours("b"), apierrors.NewBadRequest("no"), []string{"patch a", "patch b", "patch c"}},
+		"an object is another's":     {&Existing{UID: "u", Controller: controlledBy("other")}, nil, []string{"patch a", "patch c"}},
+		"an object is on its way":    {terminating, nil, []string{"patch a", "patch c"}},
+		"the apiserver is unwell":    {ours("b"), apierrors.NewInternalError(errors.New("oh")), []string{"patch a", "patch b", "patch c"}},
+		"an object can't be reached": {ours("b"), errors.New("connection refused"), []string{"patch a", "patch b", "patch c"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.refuse("b", test.answer)
+			inventory := []iter8v1alpha1.AppliedObject{entryOf("b"), entryOf("old")}
+			result := w.execute(t, w.plan(routesNamed("a", "b", "c"), inventory, map[string]*Existing{"b": test.existing, "old": ours("old")}))
+			w.Expect(w.calls()).To(Equal(test.calls), "the others are applied all the same")
+			w.Expect(result.Failures).To(HaveLen(1))
+			w.Expect(result.Inventory).To(ContainElement(entryOf("old")), "what isn't deleted stays listed")
+			w.Expect(result.Applied).To(Equal(map[Key]bool{keyOf("a"): true, keyOf("c"): true}))
+		})
+	}
+}
+
+func TestWhyAnObjectCouldNotBeApplied(t *testing.T) {
+	resource := routes.GroupResource()
+	unknownField := &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonInternalError,
+		Message: `failed to create typed patch object: .spec.rulez: field not declared in schema`}}
+	for name, test := range map[string]struct {
+		existing *Existing
+		kind     string
+		answer   error
+		reason   string
+		retry    bool
+		message  string
+	}{
+		"the account may not": {nil, "", apierrors.NewForbidden(resource, "web", errors.New("not you")), iter8v1alpha1.ReasonForbidden, true,
+			`applying HTTPRoute web: httproutes.gateway.networking.k8s.io "web" is forbidden: not you`},
+		"it is invalid": {nil, "", apierrors.NewInvalid(routeKey.GroupKind, "web", nil), iter8v1alpha1.ReasonRejected, false,
+			`applying HTTPRoute web: HTTPRoute.gateway.networking.k8s.io "web" is invalid`},
+		"it makes no sense":                {nil, "", apierrors.NewBadRequest("strict decoding error"), iter8v1alpha1.ReasonRejected, false, "applying HTTPRoute web: strict decoding error"},
+		"it is too large":                  {nil, "", apierrors.NewRequestEntityTooLargeError("limit is 3145728"), iter8v1alpha1.ReasonRejected, false, "limit is 3145728"},
+		"it has a field that nobody knows": {nil, "", unknownField, iter8v1alpha1.ReasonRejected, false, "field not declared in schema"},
+		"somebody made it first":           {nil, "", apierrors.NewConflict(resource, "web", errors.New("conflict with kubectl")), iter8v1alpha1.ReasonOwnershipConflict, false, "conflict with kubectl"},
+		"it was replaced since the plan":   {ours("web"), "", apierrors.NewConflict(resource, "web", errors.New("uid mismatch")), iter8v1alpha1.ReasonApplyFailed, true, "uid mismatch"},
+		"its kind has gone":                {nil, "UDPRoute", nil, iter8v1alpha1.ReasonKindNotServed, false, `no matches for kind "UDPRoute" in version "gateway.networking.k8s.io/v1"`},
+		"the apiserver has no time":        {nil, "", apierrors.NewServerTimeout(resource, "patch", 1), iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: The patch operation"},
+		"the apiserver is unwell":          {ours("web"), "", apierrors.NewInternalError(errors.New("etcd")), iter8v1alpha1.ReasonApplyFailed, true, "Internal error occurred: etcd"},
+		"there are too many requests":      {nil, "", apierrors.NewTooManyRequests("later", 1), iter8v1alpha1.ReasonApplyFailed, true, "later"},
+		"it can't be reached":              {ours("web"), "", errors.New("connection refused"), iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.refuse("web", test.answer)
+			manifests := routesNamed("web")
+			if test.kind != "" {
+				manifests[0].SetKind(test.kind)
+			}
+			var inventory []iter8v1alpha1.AppliedObject
+			if test.existing != nil {
+				inventory = []iter8v1alpha1.AppliedObject{entryOf("web")}
+			}
+			steps := w.plan(manifests, inventory, map[string]*Existing{"web": test.existing})
+			result := w.execute(t, steps)
+			w.Expect(result.Failures).To(HaveExactElements(And(
+				HaveField("Reason", test.reason), HaveField("Message", ContainSubstring(test.message)), HaveField("Err", HaveOccurred()))))
+			if test.answer != nil {
+				w.Expect(result.Failures[0].Err).To(MatchError(test.answer))
+			}
+			w.Expect(result.Retry()).To(Equal(test.retry))
+			w.Expect(result.Terminating()).To(BeFalse())
+			w.Expect(result.Applied).To(BeEmpty())
+			w.Expect(result.Inventory).To(Equal([]iter8v1alpha1.AppliedObject{steps[0].Entry}), "it may have been applied all the same, so it stays listed as it was")
+			w.Expect(w.live.Get(routeKind, types.NamespacedName{Namespace: "test", Name: "web"})).To(BeNil())
+		})
+	}
+}
+
+func TestWhatComesOfADelete(t *testing.T) {
+	resource := routes.GroupResource()
+	for name, test := range map[string]struct {
+		answer  error
+		message string
+	}{
+		"it is deleted":         {nil, ""},
+		"it has gone meanwhile": {apierrors.NewNotFound(resource, "old"), ""},
+		"it is another by now":  {apierrors.NewConflict(resource, "old", errors.New("uid mismatch")), ""},
+		"the account may not":   {apierrors.NewForbidden(resource, "old", errors.New("not you")), `deleting HTTPRoute old: httproutes.gateway.networking.k8s.io "old" is forbidden: not you`},
+		"it can't be reached":   {errors.New("connection refused"), "deleting HTTPRoute old: connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.refuse("old", test.answer)
+			inventory := []iter8v1alpha1.AppliedObject{entryOf("old")}
+			result := w.execute(t, w.plan(nil, inventory, map[string]*Existing{"old": ours("old")}))
+			w.Expect(w.calls()).To(Equal([]string{"delete old"}))
+			w.Expect(result.Applied).To(BeEmpty())
+			if test.message == "" {
+				w.Expect(result.Failures).To(BeEmpty())
+				w.Expect(result.Inventory).To(BeEmpty())
+				return
+			}
+			w.Expect(result.Failures).To(Equal([]Failure{{Reason: iter8v1alpha1.ReasonPruneFailed, Message: test.message, Err: test.answer}}))
+			w.Expect(result.Retry()).To(BeTrue())
+			w.Expect(result.Inventory).To(Equal(inventory), "it stays listed")
+		})
+	}
+}
+
+func TestAnObjectIsDeletedInTheVersionThatItIsListedIn(t *testing.T) {
+	w := newWorld(t)
+	entry := entryOf("old")
+	entry.APIVersion = "gateway.networking.k8s.io/v1beta1"
+	inventory := []iter8v1alpha1.AppliedObject{entry}
+	result := w.execute(t, w.plan(nil, inventory, map[string]*Existing{"old": ours("old")}))
+	w.Expect(result.Failures).To(HaveExactElements(HaveField("Reason", iter8v1alpha1.ReasonPruneFailed)), "a version that the cluster doesn't serve")
+	w.Expect(result.Inventory).To(Equal(inventory))
+}
+
+func TestANamespaceOnItsWayOutIsRecognised(t *testing.T) {
+	w := newWorld(t)
+	terminating := apierrors.NewForbidden(routes.GroupResource(), "web", errors.New("being terminated"))
+	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	w.refuse("web", terminating)
+	result := w.execute(t, w.plan(routesNamed("web"), nil, nil))
+	w.Expect(result.Terminating()).To(BeTrue())
+	w.Expect(Result{}.Terminating()).To(BeFalse())
+}

@@ -1,0 +1,315 @@
+package apply
+
+import (
+	"errors"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	clienttesting "k8s.io/client-go/testing"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/watch"
+)
+
+var webName = types.NamespacedName{Namespace: "test", Name: "web"}
+
+// seen is a route of ours as a watch shows it.
+func seen(uid types.UID, resourceVersion string, generation int64) *unstructured.Unstructured {
+	u := complete(owner, route())
+	u.SetUID(uid)
+	u.SetResourceVersion(resourceVersion)
+	u.SetGeneration(generation)
+	return u
+}
+
+func (w *world) create(u *unstructured.Unstructured) {
+	w.Expect(w.client.Tracker().Create(routes, u, u.GetNamespace())).To(Succeed())
+}
+
+func (w *world) update(u *unstructured.Unstructured) {
+	w.Expect(w.client.Tracker().Update(routes, u, u.GetNamespace())).To(Succeed())
+}
+
+// follow has policies follow the route, until it is known whether it is there.
+func (w *world) follow(policies ...types.NamespacedName) {
+	for _, p := range policies {
+		w.live.Follow(p, []schema.GroupVersionKind{routeKind}, []Key{routeKey})
+	}
+	w.Eventually(func() bool { return w.live.State(routeKind).Synced }).Should(BeTrue())
+	w.Eventually(w.toldOf).Should(ContainElements(policies))
+	w.forgetTold()
+}
+
+func (w *world) forgetTold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told = nil
+}
+
+// generation polls that of the route, -1 while there is none.
+func (w *world) generation() int64 {
+	if e := w.live.Get(routeKind, webName); e != nil {
+		return e.Generation
+	}
+	return -1
+}
+
+func TestWhatIsKeptOfAnObject(t *testing.T) {
+	labels := map[string]string{"app": "web", iter8v1alpha1.ManagedByLabel: "iter8-operator"}
+	managed := []metav1.ManagedFieldsEntry{{Manager: "kubectl"}, {Manager: "helm"}, {Manager: "kubectl", Subresource: "status"}}
+	for name, test := range map[string]struct {
+		change func(*unstructured.Unstructured)
+		want   Existing
+	}{
+		"ours": {func(*unstructured.Unstructured) {}, Existing{
+			Controller: metav1.GetControllerOf(complete(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}}},
+		"ours without the operator's label": {func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"app": "web"}) }, Existing{
+			Controller: metav1.GetControllerOf(complete(owner, route()))}},
+		"ours without its owner": {func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, Existing{
+			Labels: labels, Annotations: map[string]string{"note": "kept"}}},
+		"ours, on its way out": {func(u *unstructured.Unstructured) { u.SetDeletionTimestamp(&metav1.Time{}) }, Existing{
+			Controller: metav1.GetControllerOf(complete(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}, Terminating: true}},
+		"somebody's": {func(u *unstructured.Unstructured) {
+			u.SetOwnerReferences(nil)
+			u.SetLabels(map[string]string{"app": "web"})
+		}, Existing{
+			Managers: "helm, kubectl"}},
+		"somebody's that is handed over": {func(u *unstructured.Unstructured) {
+			u.SetOwnerReferences(nil)
+			u.SetLabels(nil)
+			u.SetAnnotations(map[string]string{iter8v1alpha1.AdoptAnnotation: "true"})
+		}, Existing{Managers: "helm, kubectl", Adopt: true}},
+		"somebody's that is not handed over any more": {func(u *unstructured.Unstructured) {
+			u.SetOwnerReferences(nil)
+			u.SetLabels(nil)
+			u.SetAnnotations(map[string]string{iter8v1alpha1.AdoptAnnotation: "false"})
+		}, Existing{Managers: "helm, kubectl"}},
+		"somebody's with an owner that doesn't control it": {func(u *unstructured.Unstructured) {
+			u.SetLabels(nil)
+			u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: "a", UID: "p"}})
+		}, Existing{Managers: "helm, kubectl"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			u := seen("u", "7", 2)
+			u.SetManagedFields(managed)
+			test.change(u)
+			kept := keep(u)
+			test.want.UID, test.want.Generation = "u", 2
+			g.Expect(kept.existing).To(Equal(test.want))
+			g.Expect(kept.name()).To(Equal(objectName{routeKey.GroupKind, webName}))
+			g.Expect(kept.ResourceVersion).To(Equal("7"))
+		})
+	}
+}
+
+func TestAPolicyIsToldOfWhatOthersDo(t *testing.T) {
+	w := newWorld(t)
+	w.follow(policy, other)
+	bystander := types.NamespacedName{Namespace: "test", Name: "bystander"}
+	w.live.Follow(bystander, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
+	w.forgetTold()
+
+	w.create(seen("u", "1", 1))
+	w.Eventually(w.toldOf).Should(ConsistOf(policy, other), "of one that comes")
+	w.forgetTold()
+	w.update(seen("u", "2", 2))
+	w.Eventually(w.toldOf).Should(ConsistOf(policy, other), "of a change")
+	w.forgetTold()
+	touched := seen("u", "3", 2)
+	touched.Object["status"] = map[string]any{"parents": []any{}}
+	w.update(touched)
+	w.Consistently(w.toldOf).Should(BeEmpty(), "not of what makes no difference to what is planned")
+	w.Expect(w.client.Tracker().Delete(routes, "test", "web")).To(Succeed())
+	w.Eventually(w.toldOf).Should(ConsistOf(policy, other), "of one that goes")
+	w.Expect(w.live.Get(routeKind, webName)).To(BeNil())
+}
+
+func TestAnObjectOfThatNameInAnotherNamespaceIsNobodysBusiness(t *testing.T) {
+	w := newWorld(t)
+	w.follow(policy)
+	elsewhere := seen("u", "1", 1)
+	elsewhere.SetNamespace("elsewhere")
+	w.create(elsewhere)
+	w.Eventually(func() *Existing {
+		return w.live.Get(routeKind, types.NamespacedName{Namespace: "elsewhere", Name: "web"})
+	}).ShouldNot(BeNil())
+	w.Consistently(w.toldOf).Should(BeEmpty())
+	w.Expect(w.live.Get(routeKind, webName)).To(BeNil())
+}
+
+func TestWhoFollowsNothingIsToldNothing(t *testing.T) {
+	w := newWorld(t)
+	w.follow(policy, other)
+	w.live.Follow(policy, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
+	w.live.Follow(policy, nil, nil)
+	w.create(seen("u", "1", 1))
+	w.Eventually(w.toldOf).Should(ConsistOf(other))
+	w.Consistently(w.toldOf).Should(ConsistOf(other))
+
+	w.live.Follow(other, nil, nil)
+	w.Expect(w.live.interest).To(BeEmpty())
+	w.Expect(w.live.interests).To(BeEmpty())
+	w.Expect(w.live.State(routeKind)).To(Equal(watch.State{}), "a kind that nobody follows isn't watched")
+}
+
+func TestAPolicyIsToldWhenItsKindCanBeWatched(t *testing.T) {
+	w := newWorld(t)
+	w.client.PrependReactor("list", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(routes.GroupResource(), "", errors.New("not you"))
+	})
+	w.live.Follow(policy, []schema.GroupVersionKind{routeKind}, []Key{routeKey})
+	w.Eventually(w.toldOf).Should(ConsistOf(policy), "that it can't")
+	w.Expect(w.live.State(routeKind)).To(And(HaveField("Synced", BeFalse()), HaveField("Err", HaveOccurred())))
+	w.client.Lock()
+	w.client.ReactionChain = w.client.ReactionChain[1:]
+	w.client.Unlock()
+	w.Eventually(func() bool { return w.live.State(routeKind).Synced }).Should(BeTrue())
+	w.Eventually(w.toldOf).Should(ContainElements(policy, policy), "that it can")
+}
+
+func TestAWriteIsKnownBeforeTheWatchShowsIt(t *testing.T) {
+	w := newWorld(t)
+	w.follow(policy)
+	w.live.assume(seen("u", "10", 3))
+	w.Expect(w.generation()).To(BeEquivalentTo(3), "of a new object")
+
+	w.create(seen("u", "10", 3))
+	w.Eventually(func() int { return len(w.assumed()) }).Should(BeZero(), "the watch has shown it")
+	w.Expect(w.generation()).To(BeEquivalentTo(3))
+
+	w.live.assume(seen("u", "20", 4))
+	w.Expect(w.generation()).To(BeEquivalentTo(4), "of one that the watch shows as it was")
+	w.update(seen("u", "15", 3))
+	w.Consistently(w.generation).Should(BeEquivalentTo(4), "what is older than what was written does not count")
+	w.update(seen("u", "21", 5))
+	w.Eventually(w.generation).Should(BeEquivalentTo(5), "what is later does")
+	w.Expect(w.assumed()).To(BeEmpty())
+}
+
+func (w *world) assumed() map[objectName]*liveObject {
+	w.live.mu.RLock()
+	defer w.live.mu.RUnlock()
+	copied := map[objectName]*liveObject{}
+	for name, o := range w.live.assumed {
+		copied[name] = o
+	}
+	return copied
+}
+
+func TestAnAnswerThatTheWatchHasOvertakenDoesNotCount(t *testing.T) {
+	w := newWorld(t)
+	w.create(seen("u", "12", 5))
+	w.follow(policy)
+	w.live.assume(seen("u", "11", 4))
+	w.Expect(w.generation()).To(BeEquivalentTo(5))
+	w.Expect(w.assumed()).To(BeEmpty())
+	w.live.assume(seen("u", "12", 5))
+	w.Expect(w.assumed()).To(BeEmpty())
+}
+
+func TestTheEchoOfAWriteIsNoNews(t *testing.T) {
+	w := newWorld(t)
+	w.follow(policy, other)
+	w.live.assume(seen("u", "10", 3))
+	w.create(seen("u", "10", 3))
+	w.Eventually(func() int { return len(w.assumed()) }).Should(BeZero())
+	w.Consistently(w.toldOf).Should(BeEmpty())
+
+	w.update(seen("u", "11", 4))
+	w.Eventually(w.toldOf).Should(ConsistOf(policy, other), "what others do afterwards is")
+}
+
+func TestAChangeThatFollowsAWriteIsNews(t *testing.T) {
+	w := newWorld(t)
+	w.create(seen("u", "9", 2))
+	w.follow(policy, other)
+	w.live.assume(seen("u", "10", 3))
+	w.update(seen("u", "11", 4))
+	w.Eventually(w.toldOf).Should(ConsistOf(policy, other))
+	w.Expect(w.generation()).To(BeEquivalentTo(4))
+	w.Expect(w.assumed()).To(BeEmpty())
+}
+
+func TestTheEndOfAnObjectEndsWhatIsAssumedOfIt(t *testing.T) {
+	w := newWorld(t)
+	w.create(seen("u", "9", 2))
+	w.follow(policy)
+	w.live.assume(seen("u", "10", 3))
+	w.Expect(w.client.Tracker().Delete(routes, "test", "web")).To(Succeed())
+	w.Eventually(w.generation).Should(BeEquivalentTo(-1))
+	w.Eventually(w.toldOf).Should(ConsistOf(policy))
+	w.Expect(w.assumed()).To(BeEmpty())
+}
+
+func TestTheEndOfAnObjectDoesNotEndWhatIsAssumedOfItsSuccessor(t *testing.T) {
+	w := newWorld(t)
+	w.create(seen("u", "9", 2))
+	w.follow(policy)
+	w.live.assume(seen("successor", "11", 1))
+	w.Expect(w.client.Tracker().Delete(routes, "test", "web")).To(Succeed())
+	w.Eventually(w.toldOf).Should(ConsistOf(policy))
+	w.Consistently(w.generation).Should(BeEquivalentTo(1))
+	w.Expect(w.live.Get(routeKind, webName).UID).To(BeEquivalentTo("successor"))
+}
+
+func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
+	fault := errors.New("connection refused")
+	before := keep(seen("u", "9", 2))
+	for name, test := range map[string]struct {
+		shown  []*unstructured.Unstructured
+		answer *unstructured.Unstructured
+		err    error
+		told   bool
+	}{
+		"nothing":                                {nil, seen("u", "10", 3), nil, false},
+		"nothing, and the write failed":          {nil, nil, fault, false},
+		"the echo":                               {[]*unstructured.Unstructured{seen("u", "10", 3)}, seen("u", "10", 3), nil, false},
+		"another's change, and then the echo":    {[]*unstructured.Unstructured{seen("u", "9", 5), seen("u", "10", 3)}, seen("u", "10", 3), nil, false},
+		"the echo, and then another's change":    {[]*unstructured.Unstructured{seen("u", "10", 3), seen("u", "11", 4)}, seen("u", "10", 3), nil, true},
+		"another's change, and the write failed": {[]*unstructured.Unstructured{seen("u", "11", 4)}, nil, fault, true},
+		"the end of what was there before":       {[]*unstructured.Unstructured{nil}, seen("successor", "12", 1), nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.follow(policy)
+			done := w.live.write(objectName{routeKey.GroupKind, webName})
+			last := before
+			for _, u := range test.shown {
+				if u == nil {
+					w.live.onChange(watch.Target{GroupVersionKind: routeKind}, last, nil)
+					continue
+				}
+				now := keep(u)
+				w.live.onChange(watch.Target{GroupVersionKind: routeKind}, last, now)
+				last = now
+			}
+			w.Expect(w.toldOf()).To(BeEmpty(), "nobody is told before the answer is there")
+			done(test.answer, test.err)
+			if test.told {
+				w.Expect(w.toldOf()).To(ConsistOf(policy))
+			} else {
+				w.Expect(w.toldOf()).To(BeEmpty())
+			}
+			w.Expect(w.live.writing).To(BeEmpty())
+			if test.answer != nil && len(test.shown) == 0 {
+				w.Expect(w.generation()).To(Equal(test.answer.GetGeneration()))
+			}
+		})
+	}
+}
+
+func TestASecondWatchOfTheSameObjectsDoesNotSetBackWhatIsKnown(t *testing.T) {
+	w := newWorld(t)
+	w.create(seen("u", "9", 2))
+	w.follow(policy)
+	w.follow(other)
+	w.live.Follow(policy, nil, nil)
+	w.Expect(w.generation()).To(BeEquivalentTo(2), "as long as somebody follows the kind")
+}

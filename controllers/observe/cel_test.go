@@ -1,0 +1,74 @@
+package observe
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+func TestExpressions(t *testing.T) {
+	content := map[string]any{
+		"metadata": map[string]any{"name": "web", "labels": map[string]any{"a": "b"}},
+		"spec":     map[string]any{"replicas": int64(2)},
+		"status": map[string]any{"ready": true, "replicas": int64(2), "phase": "Running", "load": 0.5, "words": []any{"a", "b"},
+			"many": manyNumbers(2000)},
+	}
+	for name, test := range map[string]struct {
+		expression string
+		state      ResourceState
+		message    string
+	}{
+		"true":                          {"object.status.replicas >= 2", Ready, ""},
+		"false":                         {"object.status.replicas > 2", NotReady, "does not fulfil its readyWhen.cel"},
+		"a field that is a bool":        {"object.status.ready", Ready, ""},
+		"a field that is missing":       {"object.status.missing > 1", Unknown, "has a readyWhen.cel that failed: no such key: missing"},
+		"a guard for a missing field":   {"has(object.status.missing) && object.status.missing > 1", NotReady, "does not fulfil its readyWhen.cel"},
+		"an optional field":             {"object.status.?missing.orValue(3) == 3", Ready, ""},
+		"fields compared":               {"object.status.replicas == object.spec.replicas", Ready, ""},
+		"a list":                        {"object.status.words.exists(w, w == 'b')", Ready, ""},
+		"the apiserver's own functions": {"quantity('1Gi').isGreaterThan(quantity('1Mi')) && 'a1'.find('[0-9]') == '1'", Ready, ""},
+		"a field that is no bool":       {"object.status.phase", Unknown, "has a readyWhen.cel that gave a string, not a bool"},
+		"an object":                     {"object.status", Unknown, "has a readyWhen.cel that gave a map, not a bool"},
+		"types that can't be compared":  {"object.status.phase > 1", Unknown, "has a readyWhen.cel that failed: no such overload"},
+		"a text":                        {"'ready'", Unknown, "has a readyWhen.cel that does not compile: the expression gives a string, and must give a bool"},
+		"a number":                      {"1 + 1", Unknown, "has a readyWhen.cel that does not compile: the expression gives a int, and must give a bool"},
+		"what is no expression":         {"object.status.", Unknown, "has a readyWhen.cel that does not compile: ERROR: <input>:1:15: Syntax error"},
+		"a variable that there isn't":   {"self.status.ready", Unknown, "undeclared reference to 'self'"},
+		"an expression that costs too much": {
+			"object.status.many.all(a, object.status.many.all(b, a + b >= 0))", Unknown, "has a readyWhen.cel that failed: operation cancelled: actual cost limit exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			e := newExpressions()
+			got := e.evaluate(test.expression, content)
+			g.Expect(got.state).To(Equal(test.state))
+			if test.message == "" {
+				g.Expect(got.message).To(BeEmpty())
+			} else {
+				g.Expect(got.message).To(ContainSubstring(test.message))
+			}
+			g.Expect(e.evaluate(test.expression, content)).To(Equal(got), "compiled once, it gives the same again")
+		})
+	}
+}
+
+func manyNumbers(n int) []any {
+	list := make([]any, n)
+	for i := range list {
+		list[i] = int64(i)
+	}
+	return list
+}
+
+func TestAnExpressionIsCompiledOnce(t *testing.T) {
+	g := NewWithT(t)
+	e := newExpressions()
+	first, err := e.compile("object.a")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(e.compile("object.a")).To(BeIdenticalTo(first))
+	_, err = e.compile("object.")
+	g.Expect(err).To(HaveOccurred())
+	_, again := e.compile("object.")
+	g.Expect(again).To(BeIdenticalTo(err), "that it doesn't compile is remembered too")
+	g.Expect(e.compiled.Len()).To(Equal(2))
+}

@@ -1,0 +1,145 @@
+package watch
+
+import (
+	"errors"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	gomegatypes "github.com/onsi/gomega/types"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+)
+
+func TestPendingIsWhatIsNeitherSyncedNorFailed(t *testing.T) {
+	g := NewWithT(t)
+	g.Expect(State{}.Pending()).To(BeTrue())
+	g.Expect(State{Synced: true}.Pending()).To(BeFalse())
+	g.Expect(State{Err: ErrNotServed}.Pending()).To(BeFalse())
+	g.Expect(State{Synced: true, Err: ErrNotServed}.Pending()).To(BeFalse())
+}
+
+// unsynced matches the state of a target that can't be listed.
+func unsynced(err gomegatypes.GomegaMatcher) gomegatypes.GomegaMatcher {
+	return And(HaveField("Synced", BeFalse()), HaveField("Err", err))
+}
+
+func TestAKindThatCanNotBeWatchedIsSoUntilItCan(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(*world)
+		err   error
+		mend  func(*world)
+	}{
+		"the cluster doesn't serve the kind": {
+			func(w *world) { w.mapper.remove(apple) },
+			ErrNotServed,
+			func(w *world) { w.mapper.serve(apple, apples, meta.RESTScopeNamespace) },
+		},
+		"the cluster serves another version of the kind": {
+			func(w *world) {
+				v2 := Target{GroupVersionKind: apple.GroupKind().WithVersion("v2")}
+				w.mapper.serve(v2, apples.GroupResource().WithVersion("v2"), meta.RESTScopeNamespace)
+			},
+			ErrNotServed,
+			func(w *world) { w.mapper.serve(apple, apples, meta.RESTScopeNamespace) },
+		},
+		"the kind is cluster-scoped": {
+			func(w *world) { w.mapper.serve(apple, apples, meta.RESTScopeRoot) },
+			ErrClusterScoped,
+			func(w *world) { w.mapper.serve(apple, apples, meta.RESTScopeNamespace) },
+		},
+		"nobody can tell which kinds there are": {
+			func(w *world) { w.mapper.fail(apple, errUnreachable) },
+			errUnreachable,
+			func(w *world) { w.mapper.fail(apple, nil) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.create("test", "boskoop", "red")
+			test.spoil(w)
+			w.set.Require(someone, apple, pear)
+			w.Eventually(w.state(apple)).Should(unsynced(MatchError(test.err)))
+			w.Eventually(w.state(pear)).Should(Equal(State{Synced: true}), "another kind is not held up")
+			w.Eventually(w.toldOfStates).Should(Equal(2))
+			w.Expect(w.get("test", "boskoop")()).To(BeEmpty())
+			w.Consistently(w.toldOfStates, "1s").Should(Equal(2), "nobody is told again of what stays as it is")
+
+			test.mend(w)
+			w.Eventually(w.state(apple)).Should(Equal(State{Synced: true}))
+			w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
+			w.Eventually(w.toldOfStates).Should(Equal(4), "that the kind is there, and that it is listed")
+		})
+	}
+}
+
+var errUnreachable = errors.New("connection refused")
+
+func TestARefusalOfTheClusterIsAStateUntilItAnswers(t *testing.T) {
+	forbidden := apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you"))
+	for name, test := range map[string]struct {
+		answer error
+		err    gomegatypes.GomegaMatcher
+	}{
+		"it may not be listed":           {forbidden, MatchError(And(HavePrefix("may not list apples.fruit.io: "), ContainSubstring("not for you")))},
+		"nobody knows who asks":          {apierrors.NewUnauthorized("who?"), MatchError("may not list apples.fruit.io: who?")},
+		"the resource isn't there":       {apierrors.NewNotFound(apples.GroupResource(), ""), MatchError(ErrNotServed)},
+		"the resource can't be listed":   {apierrors.NewMethodNotSupported(apples.GroupResource(), "list"), MatchError(ErrNotServed)},
+		"the apiserver has no time now":  {apierrors.NewServerTimeout(apples.GroupResource(), "list", 1), BeNil()},
+		"there are too many requests":    {apierrors.NewTooManyRequests("later", 1), BeNil()},
+		"the apiserver can't be reached": {errUnreachable, BeNil()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.create("test", "boskoop", "red")
+			allow := w.refuse("list", apples, test.answer)
+			w.set.Require(someone, apple)
+			w.Eventually(w.calls("list", apples)).Should(BeNumerically(">", 0))
+			w.Eventually(w.state(apple)).Should(unsynced(test.err))
+			w.Consistently(w.state(apple)).Should(unsynced(test.err))
+			allow()
+			w.Eventually(w.state(apple)).Should(Equal(State{Synced: true}))
+			w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
+		})
+	}
+}
+
+func TestWhatWasSeenStaysWhileTheKindCanNotBeWatchedAnyMore(t *testing.T) {
+	w := newWorld(t)
+	w.create("test", "boskoop", "red")
+	allow := w.refuse("watch", apples, apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")))
+	w.set.Require(someone, apple)
+	w.Eventually(w.state(apple)).Should(And(
+		HaveField("Synced", BeTrue()), HaveField("Err", MatchError(HavePrefix("may not watch apples.fruit.io: ")))))
+	w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
+	told := w.toldOfStates()
+	w.Expect(told).To(BeNumerically(">=", 2))
+
+	allow()
+	w.Eventually(w.state(apple)).Should(Equal(State{Synced: true}))
+	w.Expect(w.toldOfStates()).To(BeNumerically(">", told))
+	w.update("test", "boskoop", "green")
+	w.Eventually(w.get("test", "boskoop")).Should(Equal("green"))
+}
+
+func TestARefusalInOneNamespaceIsOneOfTheKind(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Namespaces = []string{"test", "elsewhere"} })
+	allow := w.refuse("list", apples, apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")), "elsewhere")
+	w.set.Require(someone, apple)
+	w.Eventually(w.state(apple)).Should(unsynced(MatchError(HavePrefix("may not list"))))
+	w.Consistently(w.state(apple)).Should(unsynced(HaveOccurred()), "an answer for one namespace does not end the refusal of the other")
+	allow()
+	w.Eventually(w.state(apple)).Should(Equal(State{Synced: true}))
+}
+
+func TestAKindThatNobodyNeedsAnyMoreIsNotLookedForAnyMore(t *testing.T) {
+	w := newWorld(t)
+	w.mapper.remove(apple)
+	w.set.Require(someone, apple)
+	w.Eventually(w.state(apple)).Should(unsynced(MatchError(ErrNotServed)))
+	w.set.Require(someone)
+	w.mapper.serve(apple, apples, meta.RESTScopeNamespace)
+	w.Consistently(w.calls("list", apples), "1500ms").Should(BeZero())
+	w.Expect(w.state(apple)()).To(Equal(State{}))
+}
