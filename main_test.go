@@ -19,7 +19,7 @@ import (
 func TestFlagsHaveDefaults(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(parseFlags(nil)).To(Equal(options{
-		metricsAddress: ":8443", probeAddress: ":8081", logLevel: "info", concurrentPolicies: 8, concurrentSubjects: 4,
+		metricsAddress: ":8443", probeAddress: ":8081", logLevel: "info", concurrentPolicies: 8, concurrentSubjects: 1,
 	}))
 }
 

@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,9 +39,11 @@ func (w *world) update(u *unstructured.Unstructured) {
 
 // follow has policies follow the route, until it is known whether it is there.
 func (w *world) follow(policies ...types.NamespacedName) {
+	w.listing.Lock()
 	for _, p := range policies {
 		w.live.Follow(p, []schema.GroupVersionKind{routeKind}, []Key{routeKey})
 	}
+	w.listing.Unlock()
 	w.Eventually(func() bool { return w.live.State(routeKind).Synced }).Should(BeTrue())
 	w.Eventually(w.toldOf).Should(ContainElements(policies))
 	w.forgetTold()
@@ -73,7 +76,7 @@ func TestWhatIsKeptOfAnObject(t *testing.T) {
 			Controller: metav1.GetControllerOf(complete(owner, route()))}},
 		"ours without its owner": {func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, Existing{
 			Labels: labels, Annotations: map[string]string{"note": "kept"}}},
-		"ours, on its way out": {func(u *unstructured.Unstructured) { u.SetDeletionTimestamp(&metav1.Time{}) }, Existing{
+		"ours, on its way out": {func(u *unstructured.Unstructured) { u.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)}) }, Existing{
 			Controller: metav1.GetControllerOf(complete(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}, Terminating: true}},
 		"somebody's": {func(u *unstructured.Unstructured) {
 			u.SetOwnerReferences(nil)
@@ -305,11 +308,12 @@ func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
 	}
 }
 
-func TestASecondWatchOfTheSameObjectsDoesNotSetBackWhatIsKnown(t *testing.T) {
+func TestAKindIsWatchedAsLongAsSomebodyFollowsIt(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "9", 2))
-	w.follow(policy)
-	w.follow(other)
+	w.follow(policy, other)
 	w.live.Follow(policy, nil, nil)
-	w.Expect(w.generation()).To(BeEquivalentTo(2), "as long as somebody follows the kind")
+	w.Expect(w.generation()).To(BeEquivalentTo(2))
+	w.live.Follow(other, nil, nil)
+	w.Expect(w.generation()).To(BeEquivalentTo(-1))
 }

@@ -41,6 +41,9 @@ type world struct {
 	live     *Live
 	client   *fake.FakeDynamicClient
 
+	// listing is held while nothing is to be listed yet.
+	listing sync.RWMutex
+
 	mu      sync.Mutex
 	version int
 	told    []types.NamespacedName
@@ -62,6 +65,11 @@ func newWorld(t *testing.T) *world {
 		}),
 	}
 	w.client.PrependReactor("patch", "*", w.answerPatch)
+	w.client.PrependReactor("list", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+		w.listing.RLock()
+		defer w.listing.RUnlock()
+		return false, nil, nil
+	})
 	w.client.PrependReactor("delete", "*", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
