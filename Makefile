@@ -37,6 +37,10 @@ help: ## List the targets.
 demo: programs ## Walk through the mirroring tutorial on a control plane of its own, and stop it again.
 	go run ./test/demo
 
+.PHONY: demo-configmaps
+demo-configmaps: programs ## The same tutorial with Iter8's ConfigMaps.
+	go run ./test/demo -tutorial configmaps
+
 .PHONY: playground
 playground: programs ## Start a control plane with the operator installed, and keep it until Ctrl-C.
 	go run ./test/demo -playground

@@ -1,7 +1,8 @@
 // demo shows the operator at work on a real control plane, which it starts and stops again:
 //
-//	go run ./test/demo              walks through the mirroring tutorial
-//	go run ./test/demo -playground  sets up the same, and keeps it until Ctrl-C
+//	go run ./test/demo                       walks through the mirroring tutorial
+//	go run ./test/demo -tutorial configmaps  the same, with Iter8's ConfigMaps in place of typed resources
+//	go run ./test/demo -playground           sets up the same, and keeps it until Ctrl-C
 //
 // It prints what a person would type, runs just that, and shows what comes of it. After each step it asks the
 // apiserver whether the cluster is as the tutorial says, and exits with 0 only if it always was.
@@ -12,8 +13,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +30,14 @@ const parentInterval = time.Second
 
 func main() {
 	playground := flag.Bool("playground", false, "keep the control plane, with the operator running, until Ctrl-C")
+	name := flag.String("tutorial", "mirroring", "what to walk through: "+strings.Join(slices.Sorted(maps.Keys(tutorials)), " or "))
 	flag.Parse()
+	chosen, ok := tutorials[*name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "there is no tutorial %q\n", *name)
+		flag.Usage()
+		os.Exit(2)
+	}
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "unexpected argument %q\n", flag.Arg(0))
 		flag.Usage()
@@ -36,16 +47,16 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends this process at once, and its reaper all others
 	out := newScreen(os.Stdout)
-	if err := run(untilOrphaned(ctx), out, *playground); err != nil {
+	if err := run(untilOrphaned(ctx), out, chosen, *playground); err != nil {
 		out.failure(err)
 		os.Exit(1)
 	}
 }
 
 // run sets the stage, has its show, and clears everything away, whatever happens.
-func run(ctx context.Context, out *screen, playground bool) error {
+func run(ctx context.Context, out *screen, chosen tutorial, playground bool) error {
 	begin := time.Now()
-	s := &stage{screen: out}
+	s := &stage{screen: out, tutorial: chosen}
 	err := s.show(ctx, playground)
 	switch {
 	case err == nil:

@@ -25,6 +25,7 @@ var errOperatorEnded = errors.New("the operator has ended")
 // stage is the control plane with the operator, and somebody who types commands.
 type stage struct {
 	*screen
+	tutorial   tutorial
 	cluster    *env.Environment
 	kubeconfig string
 	operator   *env.Operator
@@ -44,12 +45,7 @@ func (s *stage) show(ctx context.Context, playground bool) error {
 	if playground {
 		return s.playground(ctx)
 	}
-	for _, t := range tutorials {
-		if err := s.walk(ctx, t); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.walk(ctx, s.tutorial)
 }
 
 // set starts the control plane, installs the operator, and runs it.
@@ -84,7 +80,7 @@ that Deployment's ServiceAccount.`)
 
 // helmInstall is the command line, from the repository's root.
 func (s *stage) helmInstall() string {
-	args := strings.Join(s.cluster.HelmInstallArgs(systemNamespace), " ")
+	args := strings.Join(s.cluster.HelmInstallArgs(systemNamespace, s.tutorial.values...), " ")
 	return "helm " + strings.ReplaceAll(args, s.cluster.ModuleRoot()+string(filepath.Separator), "")
 }
 

@@ -22,11 +22,13 @@ const (
 // tutorial is a list of steps, each on what the one before has left.
 type tutorial struct {
 	title string
-	steps []step
+	// values are what helm is to set beside the defaults.
+	values []string
+	steps  []step
 }
 
-// tutorials are walked one after the other.
-var tutorials = []tutorial{mirroring}
+// tutorials by the name that -tutorial takes.
+var tutorials = map[string]tutorial{"mirroring": mirroring, "configmaps": configMaps}
 
 // step is what a person does, what comes of it, and how a person sees that.
 type step struct {
