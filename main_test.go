@@ -5,11 +5,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	"github.com/spf13/pflag"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 
 	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"

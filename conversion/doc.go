@@ -1,5 +1,5 @@
-// Package conversion makes Subjects and RoutingPolicies of the ConfigMaps in which Iter8 kept the like. What is in
-// the files of this package that Convert needs is pure: ConfigMap in; objects, warnings and errors out.
+// Package conversion makes Subjects and RoutingPolicies of the ConfigMaps in which Iter8 kept the like. It is pure:
+// a ConfigMap in; objects, warnings and errors out.
 //
 // # What is recognised
 //

@@ -19,7 +19,7 @@ const (
 )
 
 var (
-	triggerUpdate     = regexp.MustCompile(`^variant/([1-9][0-9]*)$`)
+	triggerUpdate     = regexp.MustCompile(`^variant/([1-9]\d*)$`)
 	repositoryAddress = regexp.MustCompile(`^(https?|oci)://.+`)
 )
 

@@ -41,9 +41,9 @@ const (
 	WeightAnnotation = "iter8.tools/weight"
 	// MaxWeight is the largest weight of a variant.
 	MaxWeight = 1_000_000
-	// ConvertedFromAnnotation names the ConfigMap of Iter8 that a Subject or RoutingPolicy mirrors, and
-	// ConvertedFromUIDAnnotation tells which one of that name it was.
-	ConvertedFromAnnotation    = "iter8.tools/converted-from"
+	// ConvertedFromAnnotation names the ConfigMap of Iter8 that a Subject or RoutingPolicy mirrors.
+	ConvertedFromAnnotation = "iter8.tools/converted-from"
+	// ConvertedFromUIDAnnotation tells which ConfigMap of that name it was, by its uid.
 	ConvertedFromUIDAnnotation = "iter8.tools/converted-from-uid"
 	// LegacyFieldManager is the name under which Iter8's controller owned fields.
 	LegacyFieldManager = "iter8-controller"

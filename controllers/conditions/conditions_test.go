@@ -67,7 +67,7 @@ func TestUpdateTwiceGivesTheSame(t *testing.T) {
 func TestMessagesAreKeptToWhatTheAPIAllows(t *testing.T) {
 	g := NewWithT(t)
 	updated := Update(nil, 1, now, metav1.Condition{Type: "Ready", Message: strings.Repeat("x", maxMessage+1)})
-	g.Expect(len(updated[0].Message)).To(Equal(maxMessage))
+	g.Expect(updated[0].Message).To(HaveLen(maxMessage))
 	g.Expect(updated[0].Message).To(HaveSuffix("x..."))
 }
 

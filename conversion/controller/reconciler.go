@@ -85,12 +85,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		unconverted.WithLabelValues(req.Namespace, req.Name).Set(1)
 		r.tell(configMap, reasonNotConverted, err.Error()+"; what it was converted to before stays")
-		return ctrl.Result{}, nil
+		return ctrl.Result{}, nil //nolint:nilerr // only another ConfigMap mends it, and its event comes by itself
 	}
 	if len(result.Warnings) > 0 {
 		messages := make([]string, 0, len(result.Warnings))
 		for _, w := range result.Warnings {
-			messages = append(messages, fmt.Sprint(w))
+			messages = append(messages, w.String())
 		}
 		r.tell(configMap, reasonConvertedInPart, strings.Join(messages, "; "))
 	}

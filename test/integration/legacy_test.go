@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -305,7 +304,7 @@ spec:
 	s.Expect(yaml.Unmarshal([]byte(manifest), &route.Object)).To(gomega.Succeed())
 	s.Expect(k8s.Apply(s.Context(), client.ApplyConfigurationFromUnstructured(route), client.FieldOwner("iter8-controller"), client.ForceOwnership)).To(gomega.Succeed())
 	live := &unstructured.Unstructured{}
-	live.SetGroupVersionKind(gatewayv1.SchemeGroupVersion.WithKind("HTTPRoute"))
+	live.SetGroupVersionKind(route.GroupVersionKind())
 	s.Expect(k8s.Get(s.Context(), s.key(name), live)).To(gomega.Succeed())
 	return live
 }

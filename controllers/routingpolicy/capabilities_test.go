@@ -1,0 +1,125 @@
+package routingpolicy
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery/fake"
+	clienttesting "k8s.io/client-go/testing"
+)
+
+var routeKinds = []schema.GroupKind{
+	{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute"}, {Group: "gateway.networking.k8s.io", Kind: "GRPCRoute"}, {Group: "networking.istio.io", Kind: "VirtualService"},
+}
+
+// served is a cluster that serves kinds, by group and version.
+func served(kinds map[string][]string) *fake.FakeDiscovery {
+	d := &fake.FakeDiscovery{Fake: &clienttesting.Fake{}}
+	for version, of := range kinds {
+		list := &metav1.APIResourceList{GroupVersion: version}
+		for _, kind := range of {
+			list.APIResources = append(list.APIResources, metav1.APIResource{Name: kind, Kind: kind}, metav1.APIResource{Name: kind + "/status", Kind: kind})
+		}
+		d.Resources = append(d.Resources, list)
+	}
+	return d
+}
+
+func gateway() map[string][]string {
+	return map[string][]string{
+		"v1":                                 {"Service"},
+		"apps/v1":                            {"Deployment"},
+		"gateway.networking.k8s.io/v1":       {"HTTPRoute", "Gateway"},
+		"gateway.networking.k8s.io/v1beta1":  {"HTTPRoute", "ReferenceGrant"},
+		"gateway.networking.k8s.io/v1alpha2": {"ReferenceGrant"},
+		"example.com/v1":                     {"HTTPRoute"},
+	}
+}
+
+var gatewayVersions = []string{
+	"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1/HTTPRoute", "gateway.networking.k8s.io/v1beta1", "gateway.networking.k8s.io/v1beta1/HTTPRoute",
+}
+
+func TestTheVersionsInWhichRoutesAreServed(t *testing.T) {
+	g := NewWithT(t)
+	d := served(gateway())
+	c := NewCapabilities(d, routeKinds)
+	for range 3 {
+		g.Expect(c.APIVersions()).To(Equal(gatewayVersions))
+	}
+	g.Expect(d.Actions()).To(HaveLen(4), "the groups and three versions of one, asked once")
+	g.Expect(NewCapabilities(served(nil), routeKinds).APIVersions()).To(BeEmpty())
+	g.Expect(c.NeedLeaderElection()).To(BeFalse(), "a standby knows them too")
+}
+
+func TestAClusterThatDoesNotAnswerIsAskedAgain(t *testing.T) {
+	for _, what := range []string{"group", "resource"} {
+		t.Run(what, func(t *testing.T) {
+			g := NewWithT(t)
+			d := served(gateway())
+			d.AddReactor("get", what, func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, errors.New("unwell")
+			})
+			c := NewCapabilities(d, routeKinds)
+			_, err := c.APIVersions()
+			g.Expect(err).To(MatchError(And(HavePrefix("listing "), HaveSuffix("unwell"))))
+			d.ReactionChain = nil
+			g.Expect(c.APIVersions()).To(Equal(gatewayVersions))
+		})
+	}
+}
+
+func TestWhoListensIsToldOfNewKinds(t *testing.T) {
+	g := NewWithT(t)
+	d := served(gateway())
+	c := NewCapabilities(d, routeKinds)
+	told := 0
+	c.Listen(func() { told++ })
+	refresh := func() {
+		_, err := c.refresh()
+		g.Expect(err).NotTo(HaveOccurred())
+	}
+	refresh()
+	refresh()
+	g.Expect(told).To(BeZero(), "the first answer is no change, nor is the same again")
+	d.Resources = append(d.Resources, served(map[string][]string{"networking.istio.io/v1": {"VirtualService"}}).Resources...)
+	refresh()
+	g.Expect(told).To(Equal(1))
+	g.Expect(c.APIVersions()).To(ContainElement("networking.istio.io/v1/VirtualService"))
+
+	d.AddReactor("get", "group", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("unwell") })
+	_, err := c.refresh()
+	g.Expect(err).To(HaveOccurred())
+	g.Expect(c.APIVersions()).To(ContainElement("networking.istio.io/v1/VirtualService"), "what was known stays")
+	g.Expect(told).To(Equal(1))
+}
+
+func TestTheClusterIsAskedInTheBackground(t *testing.T) {
+	g := NewWithT(t)
+	var mu sync.Mutex
+	asked := 0
+	d := served(gateway())
+	d.PrependReactor("get", "group", func(clienttesting.Action) (bool, runtime.Object, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked++
+		return false, nil, nil
+	})
+	c := NewCapabilities(d, routeKinds)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- c.Start(ctx) }()
+	g.Eventually(func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return asked
+	}).Should(Equal(1), "at once")
+	cancel()
+	g.Eventually(ended).Should(Receive(BeNil()))
+}

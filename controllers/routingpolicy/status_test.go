@@ -1,0 +1,312 @@
+package routingpolicy
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/render"
+)
+
+var (
+	then = metav1.NewTime(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	now  = metav1.NewTime(time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC))
+)
+
+// through has found that the phases up to that of a condition are through.
+func through(s *scope, conditions ...string) {
+	for _, c := range conditions {
+		s.succeed(c, iter8v1alpha1.ReasonSucceeded, c+" is done")
+	}
+}
+
+// summed gives the conditions as "type status reason: message".
+func summed(conditions []metav1.Condition) []string {
+	var lines []string
+	for _, c := range conditions {
+		lines = append(lines, strings.Join([]string{c.Type, string(c.Status), c.Reason}, " ")+": "+c.Message)
+	}
+	return lines
+}
+
+func TestTheConditionsOfAPolicy(t *testing.T) {
+	const (
+		resolved, rendered, applied = iter8v1alpha1.ConditionChartResolved, iter8v1alpha1.ConditionRendered, iter8v1alpha1.ConditionApplied
+		notTried                    = "not tried, because of "
+	)
+	for name, test := range map[string]struct {
+		found func(*scope)
+		want  []string
+	}{
+		"all is done": {func(s *scope) { through(s, resolved, rendered, applied) }, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
+			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
+		"the chart isn't found": {func(s *scope) { s.fail(resolved, iter8v1alpha1.ReasonChartNotFound, "no such chart") }, []string{
+			"ChartResolved False ChartNotFound: no such chart", "Rendered Unknown Skipped: " + notTried + "ChartNotFound", "Applied Unknown Skipped: " + notTried + "ChartNotFound",
+			"Ready False ChartNotFound: no such chart", "Stalled True ChartNotFound: no such chart"}},
+		"the values are wrong": {func(s *scope) {
+			through(s, resolved)
+			s.fail(rendered, iter8v1alpha1.ReasonInvalidValues, "no hosts")
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered False InvalidValues: no hosts", "Applied Unknown Skipped: " + notTried + "InvalidValues",
+			"Ready False InvalidValues: no hosts", "Stalled True InvalidValues: no hosts"}},
+		"a write failed": {func(s *scope) {
+			through(s, resolved, rendered)
+			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, "timeout")
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout",
+			"Ready False ApplyFailed: timeout", "Reconciling True ApplyFailed: timeout"}},
+		"two things failed, of which the first counts": {func(s *scope) {
+			through(s, resolved)
+			s.fail(rendered, iter8v1alpha1.ReasonForbiddenManifest, "a Secret")
+			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, "timeout")
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered False ForbiddenManifest: a Secret", "Applied False ApplyFailed: timeout",
+			"Ready False ForbiddenManifest: a Secret", "Stalled True ForbiddenManifest: a Secret"}},
+		"the policy is suspended, which is neither good nor bad": {func(s *scope) { s.stop(iter8v1alpha1.ReasonSuspended, "suspended") }, []string{
+			"ChartResolved Unknown Skipped: " + notTried + "Suspended", "Rendered Unknown Skipped: " + notTried + "Suspended", "Applied Unknown Skipped: " + notTried + "Suspended",
+			"Ready Unknown Suspended: suspended"}},
+		"the Subject is gone, and all that was applied": {func(s *scope) {
+			through(s, applied)
+			s.stop(iter8v1alpha1.ReasonSubjectNotFound, "no Subject")
+		}, []string{
+			"ChartResolved Unknown Skipped: " + notTried + "SubjectNotFound", "Rendered Unknown Skipped: " + notTried + "SubjectNotFound", "Applied True Succeeded: Applied is done",
+			"Ready False SubjectNotFound: no Subject", "Reconciling True SubjectNotFound: no Subject"}},
+		"the trigger is wrong": {func(s *scope) { s.stop(iter8v1alpha1.ReasonUnknownVariant, "no v9") }, []string{
+			"ChartResolved Unknown Skipped: " + notTried + "UnknownVariant", "Rendered Unknown Skipped: " + notTried + "UnknownVariant", "Applied Unknown Skipped: " + notTried + "UnknownVariant",
+			"Ready False UnknownVariant: no v9", "Stalled True UnknownVariant: no v9"}},
+		"a variant is unknown": {func(s *scope) {
+			through(s, resolved, rendered, applied)
+			s.unknown = "v2 is not known"
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
+			"Ready False VariantUnknown: v2 is not known", "Reconciling True VariantUnknown: v2 is not known"}},
+		"a variant is unknown, and a write failed": {func(s *scope) {
+			through(s, resolved, rendered)
+			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, "timeout")
+			s.unknown = "v2 is not known"
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout",
+			"Ready False ApplyFailed: timeout", "Reconciling True ApplyFailed: timeout"}},
+		"a variant is unknown, since its Subject can't work": {func(s *scope) {
+			through(s, resolved, rendered, applied)
+			s.unknown = "v2 is not known"
+			s.observation = observe.Observation{Variants: []observe.Variant{{}, {State: observe.Invalid, Problems: []observe.Problem{{State: observe.Unknown}, {State: observe.Invalid}}}}}
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
+			"Ready False SubjectInvalid: v2 is not known", "Stalled True SubjectInvalid: v2 is not known"}},
+		"a Subject that can't work, in a variant that doesn't matter": {func(s *scope) {
+			through(s, resolved, rendered, applied)
+			s.observation = observe.Observation{Variants: []observe.Variant{{Problems: []observe.Problem{{State: observe.Invalid}}}}}
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
+			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := newScope(aPolicy())
+			s.manifests = []*unstructured.Unstructured{{}}
+			s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
+			test.found(s)
+			g.Expect(summed(s.conditions())).To(Equal(test.want))
+		})
+	}
+}
+
+func TestStalledAndReconcilingExcludeEachOther(t *testing.T) {
+	for reason := range reasons(t) {
+		s := newScope(aPolicy())
+		s.fail(iter8v1alpha1.ConditionApplied, reason, "message")
+		conditions := s.conditions()
+		g := NewWithT(t)
+		g.Expect(meta.IsStatusConditionTrue(conditions, iter8v1alpha1.ConditionStalled)).To(
+			Equal(!meta.IsStatusConditionTrue(conditions, iter8v1alpha1.ConditionReconciling)), reason)
+		g.Expect(meta.IsStatusConditionTrue(conditions, iter8v1alpha1.ConditionStalled)).To(Equal(stalled[reason]), reason)
+	}
+}
+
+// passing are the reasons that don't stall a policy, each for a reason of its own.
+var passing = map[string]string{
+	iter8v1alpha1.ReasonSubjectNotFound: "the Subject may come, and that is an event",
+	iter8v1alpha1.ReasonVariantUnknown:  "the kind may come to be served or listed",
+	iter8v1alpha1.ReasonKindNotServed:   "the kind may come to be served",
+	iter8v1alpha1.ReasonForbidden:       "rights may come, of which nobody tells, so it is tried again",
+	iter8v1alpha1.ReasonApplyFailed:     "it is tried again",
+	iter8v1alpha1.ReasonPruneFailed:     "it is tried again",
+
+	iter8v1alpha1.ReasonSucceeded:       "it is no failure",
+	iter8v1alpha1.ReasonSuspended:       "it is no failure",
+	iter8v1alpha1.ReasonInlineTemplates: "it is no failure",
+	iter8v1alpha1.ReasonSkipped:         "what was skipped says nothing of why",
+
+	iter8v1alpha1.ReasonObserved:        "it is a Subject's",
+	iter8v1alpha1.ReasonWatchFailed:     "it is a Subject's",
+	iter8v1alpha1.ReasonInvalidResource: "it is a Subject's",
+	iter8v1alpha1.ReasonAvailable:       "it is a variant's",
+	iter8v1alpha1.ReasonNotFound:        "it is a variant's",
+	iter8v1alpha1.ReasonLabelMissing:    "it is a variant's",
+	iter8v1alpha1.ReasonTerminating:     "it is a variant's",
+	iter8v1alpha1.ReasonNotReady:        "it is a variant's",
+	iter8v1alpha1.ReasonUnknown:         "it is a variant's",
+}
+
+// reasons gives the API's constants for reasons: value to name.
+func reasons(t *testing.T) map[string]string {
+	t.Helper()
+	g := NewWithT(t)
+	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/conditions.go", nil, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	found := map[string]string{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Reason") {
+			return true
+		}
+		value := strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`)
+		g.Expect(found).NotTo(HaveKey(value), "two constants of one value")
+		found[value] = spec.Names[0].Name
+		return true
+	})
+	g.Expect(len(found)).To(BeNumerically(">", 20))
+	return found
+}
+
+func TestEveryReasonStallsAPolicyOrDeliberatelyDoesNot(t *testing.T) {
+	g := NewWithT(t)
+	all := reasons(t)
+	for reason, name := range all {
+		_, passes := passing[reason]
+		g.Expect(passes).NotTo(Equal(stalled[reason]), "%s belongs either to stalled or to the list of those that pass", name)
+		g.Expect(name).To(Equal("Reason" + reason))
+	}
+	for reason := range stalled {
+		g.Expect(all).To(HaveKey(reason))
+	}
+}
+
+func TestThePolicyIsAppliedForItsTriggeringVariants(t *testing.T) {
+	g := NewWithT(t)
+	s := newScope(aPolicy("v2"))
+	s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
+	g.Expect(s.applied()).To(Equal("0 objects applied for v2 not available"))
+	s.variants[1].Available = true
+	s.manifests = []*unstructured.Unstructured{{}, {}}
+	g.Expect(s.applied()).To(Equal("2 objects applied for v2 available"))
+}
+
+// step of a plan for a route, which mirrors to a backend.
+func step(t *testing.T, action apply.Action, name, target string) apply.Step {
+	t.Helper()
+	s := apply.Step{Action: action, Key: apply.Key{GroupKind: schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute"}, Name: name}}
+	s.Entry = iter8v1alpha1.AppliedObject{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: name}
+	if target != "" {
+		s.Manifest = manifest(t, aRoute(name, "{filters: ["+mirrorTo("name: "+target, "")+"]}"))
+	}
+	return s
+}
+
+func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
+	before := iter8v1alpha1.RoutingPolicyStatus{
+		ObservedGeneration: 2,
+		Chart:              &iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.1.0"},
+		Variants:           []iter8v1alpha1.RenderedVariant{{Name: "v2", Available: true}},
+		Mirrors: []iter8v1alpha1.Mirror{
+			{Route: "HTTPRoute/a", To: "old-a", Percent: "100"}, {Route: "HTTPRoute/b", To: "old-b", Percent: "100"}, {Route: "HTTPRoute/c", To: "old-c", Percent: "100"}},
+		MirrorTargets: "old-a,old-b,old-c",
+		Applied:       []iter8v1alpha1.AppliedObject{{Name: "a"}},
+	}
+	s := newScope(aPolicy("v2"))
+	s.policy.Status = before
+	s.chart = &chart.Chart{Resolved: iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.2.0"}}
+	s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
+	s.steps = []apply.Step{step(t, apply.Update, "a", "new-a"), step(t, apply.Update, "b", "new-b"), step(t, apply.Conflict, "c", "new-c"), step(t, apply.Keep, "d", "new-d")}
+	s.result = &apply.Result{Inventory: []iter8v1alpha1.AppliedObject{s.steps[0].Entry, s.steps[1].Entry, s.steps[3].Entry}}
+	s.result.Applied = map[apply.Key]bool{s.steps[0].Key: true, s.steps[3].Key: true}
+
+	t.Run("something failed", func(t *testing.T) {
+		g := NewWithT(t)
+		s.result.Failures = []apply.Failure{{Reason: iter8v1alpha1.ReasonApplyFailed}}
+		given := s.policy.DeepCopy()
+		status := s.finish(now)
+		g.Expect(s.policy).To(Equal(given), "the policy is changed")
+		g.Expect(status.ObservedGeneration).To(BeEquivalentTo(3))
+		g.Expect(status.Applied).To(Equal(s.result.Inventory))
+		g.Expect(status.Mirrors).To(Equal([]iter8v1alpha1.Mirror{
+			{Route: "HTTPRoute/a", To: "new-a", Percent: "100"},
+			{Route: "HTTPRoute/b", To: "old-b", Percent: "100"},
+			{Route: "HTTPRoute/d", To: "new-d", Percent: "100"},
+		}), "what could not be applied stands as it did, and what is another's isn't ours to tell of")
+		g.Expect(status.MirrorTargets).To(Equal("new-a,old-b,new-d"))
+		g.Expect(status.Chart).To(Equal(before.Chart))
+	})
+	t.Run("all was applied", func(t *testing.T) {
+		g := NewWithT(t)
+		s.result.Failures = nil
+		status := s.finish(now)
+		g.Expect(status.Chart).To(Equal(&iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.2.0"}))
+		g.Expect(status.Variants).To(Equal([]iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2"}}))
+	})
+	t.Run("the policy brings its own templates", func(t *testing.T) {
+		s.chart = nil
+		NewWithT(t).Expect(s.finish(now).Chart).To(BeNil())
+	})
+	t.Run("nothing was planned", func(t *testing.T) {
+		g := NewWithT(t)
+		stopped := newScope(aPolicy("v2"))
+		stopped.policy.Status = before
+		stopped.stop(iter8v1alpha1.ReasonSuspended, "suspended")
+		status := stopped.finish(now)
+		status.Conditions, status.ObservedGeneration = nil, 2
+		g.Expect(*status).To(Equal(before), "what is applied stays, and so does what is told of it")
+	})
+}
+
+func TestAStatusIsTheSameOnTheNextRun(t *testing.T) {
+	g := NewWithT(t)
+	run := func(policy *iter8v1alpha1.RoutingPolicy, at metav1.Time) *scope {
+		s := newScope(policy)
+		s.variants = []render.Variant{{Name: "v2", Available: true}}
+		s.steps = []apply.Step{step(t, apply.Keep, "a", "web-v2")}
+		s.result = &apply.Result{Inventory: []iter8v1alpha1.AppliedObject{s.steps[0].Entry}, Applied: map[apply.Key]bool{s.steps[0].Key: true}}
+		through(s, phaseConditions...)
+		policy.Status = *s.finish(at)
+		return s
+	}
+	policy := aPolicy()
+	run(policy, then)
+	first := policy.Status.DeepCopy()
+	run(policy, now)
+	g.Expect(equality.Semantic.DeepEqual(policy.Status, *first)).To(BeTrue(), "so that nothing is written at rest")
+	g.Expect(policy.Status.Conditions).To(HaveEach(HaveField("LastTransitionTime", then)))
+}
+
+func TestMirrorsAreKeptToWhatTheAPIAllows(t *testing.T) {
+	g := NewWithT(t)
+	var rules []string
+	for port := range maxMirrors + 1 {
+		rules = append(rules, fmt.Sprintf("{filters: [%s]}", mirrorTo(fmt.Sprintf("name: %s, port: %d", strings.Repeat("x", 60), port+1), "")))
+	}
+	only := step(t, apply.Keep, "a", "")
+	only.Manifest = manifest(t, aRoute("a", strings.Join(rules, ", ")))
+	s := newScope(aPolicy())
+	s.steps = []apply.Step{only}
+	s.result = &apply.Result{Inventory: []iter8v1alpha1.AppliedObject{only.Entry}, Applied: map[apply.Key]bool{only.Key: true}}
+	status := s.finish(now)
+	g.Expect(status.Mirrors).To(HaveLen(maxMirrors))
+	g.Expect(status.MirrorTargets).To(And(HaveLen(maxTargets), HaveSuffix("...")))
+}

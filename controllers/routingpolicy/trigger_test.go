@@ -1,0 +1,133 @@
+package routingpolicy
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/render"
+)
+
+// aPolicy on the Subject web, triggered by some variants, or by all where none is named.
+func aPolicy(trigger ...string) *iter8v1alpha1.RoutingPolicy {
+	policy := &iter8v1alpha1.RoutingPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "policy", UID: "policy-uid", Generation: 3},
+		Spec:       iter8v1alpha1.RoutingPolicySpec{SubjectRef: iter8v1alpha1.SubjectReference{Name: "web"}},
+	}
+	if trigger != nil {
+		policy.Spec.Trigger = &iter8v1alpha1.Trigger{Variants: trigger}
+	}
+	return policy
+}
+
+// aSubject named web with variants.
+func aSubject(variants ...iter8v1alpha1.Variant) *iter8v1alpha1.Subject {
+	return &iter8v1alpha1.Subject{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "test", Name: "web", UID: "subject-uid"},
+		Spec:       iter8v1alpha1.SubjectSpec{Variants: variants},
+	}
+}
+
+func observed(name string, state observe.ResourceState, problem string) observe.Variant {
+	v := observe.Variant{Name: name, State: state}
+	if problem != "" {
+		v.Problems = []observe.Problem{{State: state, Message: problem}}
+	}
+	return v
+}
+
+func TestWhatTheChartIsToldOfEachVariant(t *testing.T) {
+	v1, v2 := iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"}
+	available := func(names ...string) []iter8v1alpha1.RenderedVariant {
+		var rendered []iter8v1alpha1.RenderedVariant
+		for _, name := range names {
+			rendered = append(rendered, iter8v1alpha1.RenderedVariant{Name: name, Available: true})
+		}
+		return rendered
+	}
+	missing := observed("v2", observe.Missing, "Service a does not exist")
+	unknown := observed("v2", observe.Unknown, "Thing a can't be read")
+	invalid := observed("v2", observe.Invalid, "Node a is cluster-scoped")
+	for name, test := range map[string]struct {
+		trigger  []string
+		first    observe.Variant
+		second   observe.Variant
+		rendered []iter8v1alpha1.RenderedVariant
+		want     [2]bool
+		unknown  string
+	}{
+		"both are available":                {nil, observed("v1", observe.Ready, ""), observed("v2", observe.Ready, ""), nil, [2]bool{true, true}, ""},
+		"one isn't":                         {nil, observed("v1", observe.Ready, ""), missing, nil, [2]bool{true, false}, ""},
+		"one isn't any more":                {nil, observed("v1", observe.Ready, ""), missing, available("v1", "v2"), [2]bool{true, false}, ""},
+		"one that isn't asked about is":     {[]string{"v2"}, observed("v1", observe.Missing, "x"), observed("v2", observe.Ready, ""), nil, [2]bool{true, true}, ""},
+		"neither is asked about but one":    {[]string{"v2"}, observed("v1", observe.Missing, "x"), missing, nil, [2]bool{true, false}, ""},
+		"both are asked about by name":      {[]string{"v2", "v1"}, observed("v1", observe.Missing, "x"), missing, available("v1", "v2"), [2]bool{false, false}, ""},
+		"one is unknown, and was available": {nil, observed("v1", observe.Ready, ""), unknown, available("v2"), [2]bool{true, true}, "variant v2 counts as available, as it was last known: Thing a can't be read"},
+		"one is unknown, and was not": {nil, observed("v1", observe.Ready, ""), unknown, []iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2"}}, [2]bool{true, false},
+			"variant v2 counts as not available, as it was last known: Thing a can't be read"},
+		"one is unknown, and was never rendered": {nil, observed("v1", observe.Ready, ""), unknown, nil, [2]bool{true, false}, "variant v2 counts as not available, as it was last known: Thing a can't be read"},
+		"one can't work, and was available":      {nil, observed("v1", observe.Ready, ""), invalid, available("v2"), [2]bool{true, true}, "variant v2 counts as available, as it was last known: Node a is cluster-scoped"},
+		"one that isn't asked about is unknown":  {[]string{"v1"}, observed("v1", observe.Ready, ""), unknown, nil, [2]bool{true, true}, ""},
+		"both are unknown": {nil, observed("v1", observe.Unknown, "x"), unknown, available("v1"), [2]bool{true, false},
+			"variant v1 counts as available, as it was last known: x; variant v2 counts as not available, as it was last known: Thing a can't be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := newScope(aPolicy(test.trigger...))
+			s.policy.Status.Variants = test.rendered
+			s.subject = aSubject(v1, v2)
+			s.observation = observe.Observation{Variants: []observe.Variant{test.first, test.second}}
+			policy, subject := s.policy.DeepCopy(), s.subject.DeepCopy()
+			g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(proceed))
+			g.Expect([2]bool{s.variants[0].Available, s.variants[1].Available}).To(Equal(test.want))
+			g.Expect(s.unknown).To(Equal(test.unknown))
+			g.Expect(s.policy).To(Equal(policy), "the policy is changed")
+			g.Expect(s.subject).To(Equal(subject), "the Subject is changed")
+		})
+	}
+}
+
+func TestVariantsAreNumberedAndWeighed(t *testing.T) {
+	g := NewWithT(t)
+	weight := func(n int32) *int32 { return &n }
+	s := newScope(aPolicy())
+	s.subject = aSubject(
+		iter8v1alpha1.Variant{Name: "first"},
+		iter8v1alpha1.Variant{Name: "second", Weight: weight(50), Resources: []iter8v1alpha1.ResourceReference{
+			{APIVersion: "v1", Kind: "Service", Name: "a"}, {APIVersion: "apps/v1", Kind: "Deployment", Name: "b"}}},
+		iter8v1alpha1.Variant{Name: "third", Weight: weight(50)},
+		iter8v1alpha1.Variant{Name: "fourth", Weight: weight(0)},
+	)
+	annotated := observed("third", observe.Ready, "")
+	annotated.Weight = weight(0)
+	s.observation = observe.Observation{Variants: []observe.Variant{
+		observed("first", observe.Ready, ""), observed("second", observe.Ready, ""), annotated, observed("fourth", observe.Ready, "")}}
+	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(proceed))
+	g.Expect(s.variants).To(Equal([]render.Variant{
+		{Name: "first", Number: 1, Available: true, Weight: 1},
+		{Name: "second", Number: 2, Available: true, Weight: 50, Resources: []render.Resource{{Kind: "Service", Name: "a"}, {Kind: "Deployment", Name: "b"}}},
+		{Name: "third", Number: 3, Available: true, Weight: 0},
+		{Name: "fourth", Number: 4, Available: true, Weight: 0},
+	}))
+}
+
+func TestATriggerThatNamesAVariantThatThereIsNot(t *testing.T) {
+	g := NewWithT(t)
+	s := newScope(aPolicy("v1", "v9"))
+	s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"})
+	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(done))
+	g.Expect(s.stopped).To(Equal(&finding{failed: true, reason: iter8v1alpha1.ReasonUnknownVariant,
+		message: `spec.trigger names variant "v9", and Subject web has v1, v2`}))
+}
+
+func TestTheSubjectThatAPolicyRefersTo(t *testing.T) {
+	g := NewWithT(t)
+	policy := aPolicy()
+	g.Expect(subjectName(policy)).To(Equal(types.NamespacedName{Namespace: "test", Name: "web"}))
+	policy.Spec.SubjectRef.Namespace = "elsewhere"
+	g.Expect(subjectName(policy)).To(Equal(types.NamespacedName{Namespace: "elsewhere", Name: "web"}))
+}

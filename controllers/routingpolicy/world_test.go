@@ -1,0 +1,254 @@
+package routingpolicy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
+
+	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/charts"
+	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/render"
+)
+
+func TestMain(m *testing.M) {
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(5 * time.Millisecond)
+	os.Exit(m.Run())
+}
+
+var (
+	routes      = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+)
+
+// world is a Reconciler with all that it works with, and a cluster that holds what is written: what is applied
+// comes back by the watches.
+type world struct {
+	*WithT
+	reconciler *Reconciler
+	client     client.Client
+	cluster    *dynamicfake.FakeDynamicClient
+	subjects   *controllertest.FakeInformer
+	events     chan string
+
+	mu      sync.Mutex
+	version int64
+	writes  []string
+	answers map[string]error
+}
+
+func newWorld(t *testing.T, objects ...client.Object) *world {
+	t.Helper()
+	w := &world{WithT: NewWithT(t), version: 100, answers: map[string]error{}, events: make(chan string, 100)}
+	scheme := runtime.NewScheme()
+	w.Expect(iter8v1alpha1.AddToScheme(scheme)).To(Succeed())
+	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).
+		WithStatusSubresource(&iter8v1alpha1.Subject{}, &iter8v1alpha1.RoutingPolicy{}).
+		WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: w.patchStatus}).Build()
+
+	w.cluster = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+		routes: "HTTPRouteList", deployments: "DeploymentList",
+	})
+	w.cluster.PrependReactor("patch", "httproutes", w.apply)
+	w.cluster.PrependReactor("delete", "httproutes", w.delete)
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(routes.GroupVersion().WithKind("HTTPRoute"), meta.RESTScopeNamespace)
+	mapper.Add(deployments.GroupVersion().WithKind("Deployment"), meta.RESTScopeNamespace)
+
+	informers := &informertest.FakeInformers{Scheme: scheme}
+	var err error
+	w.subjects, err = informers.FakeInformerFor(t.Context(), &iter8v1alpha1.Subject{})
+	w.Expect(err).NotTo(HaveOccurred())
+	observer := observe.New(t.Context(), observe.Options{
+		Subjects: informers, Dynamic: w.cluster, Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Mapper: mapper, Config: configv1alpha1.Default(),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { _ = observer.Start(ctx); close(ended) }()
+	t.Cleanup(func() { cancel(); <-ended })
+
+	builtIn, err := chart.LoadBuiltIn(charts.FS)
+	w.Expect(err).NotTo(HaveOccurred())
+	live := apply.NewLive(t.Context(), apply.LiveOptions{Client: w.cluster, Mapper: mapper})
+	w.reconciler = &Reconciler{
+		Client:       w.client,
+		Observer:     observer,
+		Charts:       builtIn,
+		Capabilities: NewCapabilities(served(gateway()), routeKinds),
+		Renders:      render.NewMemory(),
+		Live:         live,
+		Executor:     &apply.Executor{Mapper: mapper, Live: live},
+		Accounts:     apply.NewAccounts(&rest.Config{Host: "::"}, w.cluster),
+		Recorder:     &events.FakeRecorder{Events: w.events},
+		Kinds:        routeKinds,
+	}
+	return w
+}
+
+// patchStatus notes what a status says of the inventory, and writes it.
+func (w *world) patchStatus(ctx context.Context, c client.Client, _ string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	policy := object.(*iter8v1alpha1.RoutingPolicy)
+	var applied []string
+	for _, entry := range policy.Status.Applied {
+		name := entry.Name
+		if entry.UID == "" {
+			name += "?"
+		}
+		applied = append(applied, name)
+	}
+	if err := w.note("status", strings.Join(applied, ",")); err != nil {
+		return err
+	}
+	return c.Status().Patch(ctx, object, patch, options...)
+}
+
+// note notes a write, and gives the cluster's answer to it.
+func (w *world) note(verb, what string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writes = append(w.writes, strings.TrimSpace(verb+" "+what))
+	for _, key := range []string{verb, verb + " " + what} {
+		if err := w.answers[key]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) apply(action clienttesting.Action) (bool, runtime.Object, error) {
+	patch := action.(clienttesting.PatchActionImpl)
+	if err := w.note("apply", patch.Name); err != nil {
+		return true, nil, err
+	}
+	u := &unstructured.Unstructured{}
+	if err := json.Unmarshal(patch.Patch, &u.Object); err != nil {
+		return true, nil, err
+	}
+	w.mu.Lock()
+	w.version++
+	version := w.version
+	w.mu.Unlock()
+	u.SetUID("uid-of-" + types.UID(patch.Name))
+	u.SetGeneration(version)
+	u.SetResourceVersion(fmt.Sprint(version))
+	tracker := w.cluster.Tracker()
+	if err := tracker.Create(routes, u, patch.Namespace); err == nil {
+		return true, u, nil
+	}
+	return true, u, tracker.Update(routes, u, patch.Namespace)
+}
+
+func (w *world) delete(action clienttesting.Action) (bool, runtime.Object, error) {
+	d := action.(clienttesting.DeleteActionImpl)
+	if err := w.note("delete", d.Name); err != nil {
+		return true, nil, err
+	}
+	return true, nil, w.cluster.Tracker().Delete(routes, d.Namespace, d.Name)
+}
+
+// answer has the cluster answer a write, such as "apply web" or any "delete", with an error, or well again.
+func (w *world) answer(write string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answers[write] = err
+}
+
+// written gives the writes since it was asked last.
+func (w *world) written() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	writes := append([]string{}, w.writes...)
+	w.writes = nil
+	return writes
+}
+
+func (w *world) reconcileOnce(t *testing.T) (ctrl.Result, error) {
+	t.Helper()
+	return w.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(aPolicy())})
+}
+
+// settled reconciles until the policy's Ready condition is what it is to be, as "status reason: message".
+func (w *world) settled(t *testing.T, ready string) *iter8v1alpha1.RoutingPolicy {
+	t.Helper()
+	var policy *iter8v1alpha1.RoutingPolicy
+	w.Eventually(func() string {
+		_, _ = w.reconcileOnce(t)
+		policy = w.policy(t)
+		c := meta.FindStatusCondition(policy.Status.Conditions, iter8v1alpha1.ConditionReady)
+		if c == nil {
+			return ""
+		}
+		return fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message)
+	}).Should(HavePrefix(ready))
+	return policy
+}
+
+func (w *world) policy(t *testing.T) *iter8v1alpha1.RoutingPolicy {
+	t.Helper()
+	policy := &iter8v1alpha1.RoutingPolicy{}
+	w.Expect(w.client.Get(t.Context(), client.ObjectKeyFromObject(aPolicy()), policy)).To(Succeed())
+	return policy
+}
+
+// change changes the policy as its owner would.
+func (w *world) change(t *testing.T, change func(*iter8v1alpha1.RoutingPolicy)) {
+	t.Helper()
+	policy := w.policy(t)
+	change(policy)
+	policy.Generation++
+	w.Expect(w.client.Update(t.Context(), policy)).To(Succeed())
+}
+
+// route gives a route of the cluster, nil if there is none.
+func (w *world) route(name string) *unstructured.Unstructured {
+	found, err := w.cluster.Tracker().Get(routes, "test", name)
+	if err != nil {
+		return nil
+	}
+	return found.(*unstructured.Unstructured)
+}
+
+// templated is a policy with a template for each route that it is to apply.
+func templated(names ...string) *iter8v1alpha1.RoutingPolicy {
+	policy := aPolicy()
+	for _, name := range names {
+		policy.Spec.Templates = append(policy.Spec.Templates, iter8v1alpha1.InlineTemplate{Name: name, Template: aRoute(name, "")})
+	}
+	return policy
+}
+
+func aDeployment(available metav1.ConditionStatus) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apps/v1", "kind": "Deployment",
+		"metadata": map[string]any{"namespace": "test", "name": "web-v2", "labels": map[string]any{iter8v1alpha1.DetectLabel: "true"}},
+		"status":   map[string]any{"conditions": []any{map[string]any{"type": "Available", "status": string(available), "reason": "R", "message": "M"}}},
+	}}
+}
