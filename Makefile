@@ -56,7 +56,7 @@ install: ## Install the operator into your own cluster (KUBECONFIG) with Helm: I
 
 .PHONY: build
 build: ## Build the operator: bin/iter8-operator.
-	CGO_ENABLED=0 go build -trimpath -o $(BIN)/iter8-operator .
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/iter8-operator .
 
 .PHONY: controlplane
 controlplane: ## Build the control plane that tests and the demo run on (about 15 minutes the first time).

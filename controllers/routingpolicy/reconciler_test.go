@@ -85,7 +85,7 @@ func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {
 			values(`{"rules": 1}`)(p)
 		}, "False InvalidValues: invalid values: chart mirror: rules: got number, want "},
 		"its values set the reserved key":   {values(`{"iter8": {}}`), "False InvalidValues: "},
-		"its values can't be read":          {values(`[`), "False InvalidValues: spec.values: "},
+		"its values can't be read":          {values(`[]`), "False InvalidValues: spec.values: "},
 		"its template doesn't parse":        {template("{{"), "False RenderFailed: "},
 		"its template renders no manifest":  {template("hello"), "False RenderFailed: "},
 		"its template renders a Secret":     {template("{apiVersion: v1, kind: Secret, metadata: {name: a}}"), "False ForbiddenManifest: Secret a is of a kind that policies may not render"},

@@ -121,14 +121,19 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	var all []results
-	for _, size := range o.sizes {
+	for i, size := range o.sizes {
 		b := &bench{options: o, size: size, cluster: cluster, floor: floor, operator: operator, out: out}
 		r, err := b.run(ctx)
 		if err != nil {
-			return fmt.Errorf("with %d policies: %w", size, err)
+			return fmt.Errorf("with %d policies: %w", size, errors.Join(err, context.Cause(ctx)))
 		}
 		r.print(out)
 		all = append(all, r)
+		if i < len(o.sizes)-1 {
+			if err := b.inputs.delete(ctx); err != nil {
+				return fmt.Errorf("removing %d policies: %w", size, errors.Join(err, context.Cause(ctx)))
+			}
+		}
 	}
 	printReach(out, all)
 	return nil

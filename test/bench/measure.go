@@ -86,7 +86,7 @@ func (b *bench) run(ctx context.Context) (results, error) {
 			return r, err
 		}
 	}
-	return r, b.inputs.delete(ctx)
+	return r, nil
 }
 
 // running starts a contender, lets something be done with it, and stops it.
