@@ -16,12 +16,14 @@ CONTROLPLANE := $(filter-out etcd kube-apiserver,$(CONTROLPLANE))
 endif
 
 # Packages whose tests compare with golden files.
-GOLDEN := ./test/charts/...
+GOLDEN := ./test/charts/... ./conversion/... ./cmd/kubectl-iter8/...
 # Packages that make test tests, and further flags of go test.
 PACKAGES ?= ./...
 TESTFLAGS ?=
 # The race detector takes a C compiler.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
+
+FUZZTIME ?= 30s
 
 NAMESPACE ?= iter8-system
 # The operator's image, as REPOSITORY:TAG, for make install.
@@ -55,8 +57,9 @@ install: ## Install the operator into your own cluster (KUBECONFIG) with Helm: I
 ##@ Build
 
 .PHONY: build
-build: ## Build the operator: bin/iter8-operator.
+build: ## Build the operator and the plugin of kubectl: bin/iter8-operator, bin/kubectl-iter8.
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/iter8-operator .
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/kubectl-iter8 ./cmd/kubectl-iter8
 
 .PHONY: controlplane
 controlplane: ## Build the control plane that tests and the demo run on (about 15 minutes the first time).
@@ -79,8 +82,17 @@ test: programs ## Run all tests, on a real control plane, with the race detector
 	go test -json -count=1 -timeout=30m $(RACE) $(TESTFLAGS) $(PACKAGES) | go run ./test/verdict
 
 .PHONY: bench
-bench: programs ## Measure the operator against a floor.
+bench: programs ## Measure the operator against a floor, with typed policies and with Iter8's routemaps.
 	go run ./test/bench $(BENCHFLAGS)
+	go run ./test/bench -routemaps $(BENCHFLAGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser of Iter8's ConfigMaps, each for FUZZTIME (30s).
+	for package in ./conversion ./cmd/kubectl-iter8; do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package || exit; \
+	  done; \
+	done
 
 .PHONY: lint
 lint: ## Run the linters, go vet among them (builds them first: a few minutes).

@@ -33,6 +33,8 @@ type inputs struct {
 	client    client.Client
 	namespace string
 	size      int
+	// routemaps of Iter8 stand in place of Subjects and policies.
+	routemaps bool
 }
 
 // appName is the name of the app at a position: of the Subject, and of its route.
@@ -120,6 +122,9 @@ func (in inputs) setAvailable(ctx context.Context, deployment string, available 
 }
 
 func (in inputs) policy(subject string) []client.Object {
+	if in.routemaps {
+		return []client.Object{in.routemap(subject)}
+	}
 	variant := func(name, workload string) iter8v1alpha1.Variant {
 		return iter8v1alpha1.Variant{Name: name, Resources: []iter8v1alpha1.ResourceReference{
 			{APIVersion: "v1", Kind: "Service", Name: workload},
@@ -168,7 +173,7 @@ func mirrorValues(parent, from string, to ...string) map[string]any {
 // delete takes everything away again, the routes too; nobody collects garbage here.
 func (in inputs) delete(ctx context.Context) error {
 	for _, object := range []client.Object{
-		&iter8v1alpha1.RoutingPolicy{}, &iter8v1alpha1.Subject{}, &gatewayv1.HTTPRoute{},
+		&corev1.ConfigMap{}, &iter8v1alpha1.RoutingPolicy{}, &iter8v1alpha1.Subject{}, &gatewayv1.HTTPRoute{},
 		&appsv1.Deployment{}, &discoveryv1.EndpointSlice{},
 	} {
 		if err := in.client.DeleteAllOf(ctx, object, client.InNamespace(in.namespace)); err != nil {

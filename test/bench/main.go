@@ -36,6 +36,8 @@ type options struct {
 	gap     time.Duration
 	settle  time.Duration
 	timeout time.Duration
+	// routemaps of Iter8 stand in place of typed Subjects and RoutingPolicies.
+	routemaps bool
 	// floor is the kubeconfig with which this process is to be the floor.
 	floor string
 }
@@ -67,6 +69,7 @@ func parseFlags(args []string) (options, error) {
 	flags.DurationVar(&o.gap, "gap", 150*time.Millisecond, "pause after a flip, in which the operator reports it")
 	flags.DurationVar(&o.settle, "settle", time.Minute, "longest wait for memory to settle")
 	flags.DurationVar(&o.timeout, "timeout", 15*time.Minute, "longest time that the whole may take")
+	flags.BoolVar(&o.routemaps, "routemaps", false, "measure with Iter8's routemaps in place of Subjects and RoutingPolicies")
 	flags.StringVar(&o.floor, "floor", "", "be the floor, with this kubeconfig, until standard input ends")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -111,7 +114,12 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
-	installation, err := cluster.Install(ctx, systemNamespace)
+	var values []string
+	if o.routemaps {
+		fmt.Fprintln(out, "The policies come of Iter8's routemaps.")
+		values = []string{"--set", "legacy.enabled=true"}
+	}
+	installation, err := cluster.Install(ctx, systemNamespace, values...)
 	if err != nil {
 		return err
 	}

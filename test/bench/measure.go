@@ -54,7 +54,7 @@ type measured struct {
 func (b *bench) run(ctx context.Context) (results, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b.inputs = inputs{client: b.cluster.Client(), namespace: fmt.Sprintf("bench-%d", b.size), size: b.size}
+	b.inputs = inputs{client: b.cluster.Client(), namespace: fmt.Sprintf("bench-%d", b.size), size: b.size, routemaps: b.options.routemaps}
 	progress(b.out, "%d policies: creating them, and the apps that they are for", b.size)
 	if err := b.inputs.create(ctx); err != nil {
 		return results{}, err

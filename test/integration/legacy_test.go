@@ -247,6 +247,18 @@ func TestIter8ConfigMaps(t *testing.T) {
 		s.Eventually(s.events("EditPutBack", "httpbin")).Should(gomega.ContainElement(gomega.ContainSubstring("mirrors ConfigMap httpbin; edit that")))
 	})
 
+	t.Run("what is unmarked stays when its ConfigMap goes", func(t *testing.T) {
+		s := newScene(t)
+		configMap := s.configMap("httpbin", "spec", tutorialSubject)
+		s.create(configMap)
+		subject := s.subject("httpbin")
+		s.Eventually(func() error { return k8s.Get(s.Context(), s.key("httpbin"), subject) }).Should(gomega.Succeed())
+		patch(s, subject, func(o *iter8v1alpha1.Subject) { o.Annotations = nil })
+		s.Eventually(s.events("NameTaken", "httpbin")).ShouldNot(gomega.BeEmpty())
+		s.delete(configMap)
+		s.Consistently(func() error { return k8s.Get(s.Context(), s.key("httpbin"), subject) }, "4s", "200ms").Should(gomega.Succeed())
+	})
+
 	for name, test := range map[string]struct{ key, kind, spec, message string }{
 		"no spec":               {"other", "routemap", "a: b", "strSpec"},
 		"not YAML":              {"strSpec", "routemap", "versions: [", "line"},
