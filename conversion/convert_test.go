@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -165,9 +164,7 @@ func TestConvertSetsLimits(t *testing.T) {
 			for n := 0; strings.Contains(spec, "%d"); n++ {
 				spec = strings.Replace(spec, "%d", fmt.Sprintf("t%d", n), 1)
 			}
-			started := time.Now()
 			result, err := Convert(configMap(test.kind, test.key, spec), Options{})
-			g.Expect(time.Since(started)).To(BeNumerically("<", 5*time.Second))
 			g.Expect(result.Objects()).To(BeEmpty())
 			g.Expect(err).To(MatchError(ContainSubstring(test.message)))
 			g.Expect(len(err.Error())).To(BeNumerically("<", 2000))
