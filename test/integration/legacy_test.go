@@ -247,6 +247,21 @@ func TestIter8ConfigMaps(t *testing.T) {
 		s.Eventually(s.events("EditPutBack", "httpbin")).Should(gomega.ContainElement(gomega.ContainSubstring("mirrors ConfigMap httpbin; edit that")))
 	})
 
+	t.Run("a template that fails for some combination of availability is told of, and leaves the route as it is", func(t *testing.T) {
+		s := newScene(t)
+		spec := replaceOnce(weightedRoutemap, "weight: {{ index .Weights 1 }}", "weight: {{ index .Weights 9 }}")
+		s.create(s.routemap(spec))
+		s.Eventually(s.weights("httpbin")).Should(gomega.Equal([]int32{1}))
+		_, v2 := s.workload("httpbin-v2")
+		s.create(v2)
+		policy := &iter8v1alpha1.RoutingPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "httpbin"}}
+		s.Eventually(s.ready(policy)).Should(gomega.And(gomega.HavePrefix("False RenderFailed"), gomega.ContainSubstring("canary:10")))
+		s.Eventually(s.events("RenderFailed", "httpbin")).Should(gomega.ContainElement(gomega.ContainSubstring("index out of range: 9")))
+		s.Expect(s.weights("httpbin")()).To(gomega.Equal([]int32{1}))
+		s.delete(v2)
+		s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True"))
+	})
+
 	t.Run("what is unmarked stays when its ConfigMap goes", func(t *testing.T) {
 		s := newScene(t)
 		configMap := s.configMap("httpbin", "spec", tutorialSubject)
