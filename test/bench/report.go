@@ -13,11 +13,12 @@ import (
 
 // What is reached for: multiples of the floor, and bytes.
 const (
-	medianReach  = 1.5
-	tailReach    = 2
-	coldReach    = 5
-	memoryReach  = 128 << 20
-	memoryAtSize = 1000
+	medianReach = 1.5
+	tailReach   = 2
+	coldReach   = 5
+	memoryReach = 128 << 20
+	// manyPolicies is with how many the cold start and the memory are judged.
+	manyPolicies = 1000
 )
 
 // results of one number of policies.
@@ -92,15 +93,15 @@ func (r results) print(out io.Writer) {
 	row("writes to routes for a flip", fmt.Sprintf("%.2f", f.routeWrites()), fmt.Sprintf("%.2f", o.routeWrites()), "")
 	row("reads for a flip", fmt.Sprintf("%.2f", f.reads()), fmt.Sprintf("%.2f", o.reads()), "")
 	_ = table.Flush()
-	fmt.Fprintf(out, "\nThe operator's requests for a flip: %s\n", o.describe(o.calls, o.perFlip))
+	fmt.Fprintf(out, "\nThe operator's requests for a flip: %s\n", o.callsPerFlip())
 	fmt.Fprintf(out, "Its writes in %d restarts with nothing to do: %d (and to Events: %d)\n\n",
 		len(o.restarts), o.quiet.writesButEvents(), o.quiet.sum("events", writes...))
 }
 
-func (measured) describe(c calls, scale func(int) float64) string {
+func (m measured) callsPerFlip() string {
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(c)) {
-		parts = append(parts, fmt.Sprintf("%.2f %s", scale(c[name]), name))
+	for _, name := range slices.Sorted(maps.Keys(m.calls)) {
+		parts = append(parts, fmt.Sprintf("%.2f %s", m.perFlip(m.calls[name]), name))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -122,11 +123,11 @@ func printReach(out io.Writer, all []results) {
 		}
 		times("p50", medianReach, f.median(), o.median())
 		times("p99", tailReach, f.tail(), o.tail())
-		times("cold start", coldReach, f.cold, o.cold)
 		line(r.size, "one write to the route for a flip", fmt.Sprintf("%.2f", o.routeWrites()), o.routeWrites() == 1)
 		line(r.size, "no read for a flip", fmt.Sprintf("%.2f", o.reads()), o.reads() == 0)
 		line(r.size, "no write in a restart", strconv.Itoa(o.quiet.writesButEvents()), o.quiet.writesButEvents() == 0)
-		if r.size <= memoryAtSize {
+		if r.size == manyPolicies {
+			times("cold start", coldReach, f.cold, o.cold)
 			most := max(o.started.resident, o.settled.resident)
 			line(r.size, "memory under "+megabytes(memoryReach), megabytes(most), most < memoryReach)
 		}

@@ -27,6 +27,15 @@ readiness:
 routes:
 - {group: gateway.networking.k8s.io, kind: TLSRoute, resource: tlsroutes}
 `
+	legacy = `
+legacy:
+  enabled: true
+  removeFinalizers: true
+  gracePeriod: 30s
+  namespaceSelector: {matchLabels: {iter8: operator}}
+  resourceTypes: {model: {group: example.com, version: v1, kind: Model, conditions: [Loaded]}}
+  chartRepositoryAliases: [{repository: "https://charts.example.com", chart: shadow, builtIn: mirror}]
+`
 	everything = `
 fullnameOverride: iter8
 image: {repository: registry.example.com/iter8/operator, digest: "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
@@ -59,6 +68,7 @@ var valueSets = map[string]string{
 	"without impersonation": "impersonation: {enabled: false}",
 	"without CRDs":          "crds: {enabled: false}",
 	"with more kinds":       moreKinds,
+	"with Iter8's objects":  legacy,
 	"with all values set":   everything,
 }
 

@@ -39,6 +39,14 @@ func TestOperatorMayDoWhatTheValuesSay(t *testing.T) {
 		may    map[string][]string
 		mayNot map[string][]string
 	}{
+		"with Iter8's ConfigMaps": {
+			values: legacy,
+			may: map[string][]string{everywhere: {
+				"watch configmaps", "watch namespaces", "create subjects.iter8.tools", "update routingpolicies.iter8.tools",
+				"delete routingpolicies.iter8.tools", "patch services", "patch deployments.apps",
+			}},
+			mayNot: map[string][]string{everywhere: {"create configmaps", "delete configmaps", "delete services", "update services"}},
+		},
 		"by default, in the whole cluster": {
 			may: map[string][]string{
 				everywhere: {

@@ -6,11 +6,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -31,6 +33,15 @@ func TestOperatorConfigurationSaysWhatTheValuesSay(t *testing.T) {
 				Conditions: []string{"Loaded", "Warm"},
 			}}
 			c.RouteKinds = append(c.RouteKinds, configv1alpha1.GroupKind{Group: "gateway.networking.k8s.io", Kind: "TLSRoute"})
+		}},
+		"with Iter8's objects": {values: legacy, want: func(c *configv1alpha1.OperatorConfiguration) {
+			c.Legacy.Enabled, c.Legacy.RemoveFinalizers = true, true
+			c.Legacy.GracePeriod.Duration = 30 * time.Second
+			c.Legacy.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"iter8": "operator"}}
+			c.Legacy.ResourceTypes["model"] = configv1alpha1.ResourceType{Group: "example.com", Version: "v1", Kind: "Model",
+				Conditions: []configv1alpha1.ResourceCondition{{Name: "Loaded", Status: metav1.ConditionTrue}}}
+			c.Legacy.ChartRepositoryAliases = []configv1alpha1.ChartRepositoryAlias{
+				{Repository: "https://charts.example.com", Chart: "shadow", BuiltIn: "mirror"}}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
