@@ -22,6 +22,7 @@ var converted = Owner{Namespace: "test", Name: "policy", UID: "policy-uid", Conv
 // iter8s is a route as Iter8's controller left it.
 func iter8s() *unstructured.Unstructured {
 	u := route()
+	u.SetNamespace("test")
 	u.SetUID("their-uid")
 	u.SetResourceVersion("41")
 	u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "configmap", Name: "routemap", UID: "configmap-uid"}})
