@@ -37,8 +37,8 @@ type window struct{ from, to time.Time }
 type measured struct {
 	// cold is the time from the start of the process until every route exists, and coldCPU what it took.
 	cold, coldCPU time.Duration
-	// started is the memory when that was reached, settled when it had come to rest.
-	started, settled memory
+	// started is the memory when that was reached, settled when it had come to rest, worked after the bursts.
+	started, settled, worked memory
 	// latencies are of the flips, cpu what these took together.
 	latencies []time.Duration
 	cpu       time.Duration
@@ -229,7 +229,7 @@ func (b *bench) flip(ctx context.Context, c contender, to change) (time.Duration
 // measureBursts flips every variant at once, there and back.
 func (b *bench) measureBursts(ctx context.Context, c contender, m *measured) error {
 	started := time.Now()
-	return running(ctx, c, func(pid int) error {
+	return running(ctx, c, func(pid int) (err error) {
 		if err := waitIdle(ctx, pid); err != nil {
 			return err
 		}
@@ -244,7 +244,8 @@ func (b *bench) measureBursts(ctx context.Context, c contender, m *measured) err
 				return err
 			}
 		}
-		return nil
+		m.worked, err = memoryOf(pid)
+		return err
 	})
 }
 

@@ -44,7 +44,7 @@ func memoryOf(pid int) (memory, error) {
 
 // settledMemory waits until resident memory has been still for a while, at most for the limit.
 func settledMemory(ctx context.Context, pid int, limit time.Duration) (memory, error) {
-	const still = 8 * time.Second
+	const still = 5 * time.Second
 	began := time.Now()
 	since := began
 	last, err := memoryOf(pid)

@@ -299,6 +299,22 @@ func TestIter8ConfigMaps(t *testing.T) {
 		})
 	}
 
+	t.Run("a metric counts what can't be converted", func(t *testing.T) {
+		s := newScene(t)
+		token := s.metricsToken()
+		s.allowMetrics()
+		bad := s.routemap("versions: [")
+		s.create(bad)
+		metric := fmt.Sprintf(`iter8_legacy_configmap_unconverted{name="httpbin",namespace=%q} 1`, s.namespace)
+		metrics := func() string {
+			_, body := s.readMetrics(token)
+			return body
+		}
+		s.Eventually(metrics, "60s", "200ms").Should(gomega.ContainSubstring(metric))
+		s.delete(bad)
+		s.Eventually(metrics, "60s", "200ms").ShouldNot(gomega.ContainSubstring(metric))
+	})
+
 	t.Run("variant/9 of two stalls the policy, not the conversion", func(t *testing.T) {
 		s := newScene(t)
 		s.create(s.configMap("httpbin", "spec", tutorialSubject), s.configMap("httpbin-route", "spec", replaceOnce(tutorialPolicy, "variant/2", "variant/9")))
@@ -308,6 +324,21 @@ func TestIter8ConfigMaps(t *testing.T) {
 			g.Expect(err).NotTo(gomega.HaveOccurred())
 			g.Expect(ready).To(gomega.HavePrefix(`False UnknownVariant: spec.trigger names variant "v9"`))
 		}).Should(gomega.Succeed())
+	})
+
+	t.Run("with a selector, only the ConfigMaps of namespaces that opt in are converted", func(t *testing.T) {
+		restart(t, func() { reinstall("--reuse-values", "--set", "legacy.namespaceSelector.matchLabels.iter8=operator") })
+		in, out := newScene(t), newScene(t)
+		optIn := func(s *scene) {
+			patch(s, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}}, func(n *corev1.Namespace) { n.Labels["iter8"] = "operator" })
+		}
+		optIn(in)
+		out.create(out.routemap(weightedRoutemap))
+		in.create(in.routemap(weightedRoutemap))
+		in.Eventually(in.weights("httpbin")).Should(gomega.Equal([]int32{1}))
+		out.Expect(out.route("httpbin")()).To(gomega.BeNil())
+		optIn(out)
+		out.Eventually(out.weights("httpbin")).Should(gomega.Equal([]int32{1}))
 	})
 }
 

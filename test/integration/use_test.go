@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"net/http"
@@ -76,40 +77,61 @@ func TestAKindThatMayNotBeReadHoldsTheRoute(t *testing.T) {
 	s.Expect(s.route("httpbin")()).To(mirrorTo("httpbin-v2"))
 }
 
-func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
-	s := newScene(t)
+// readMetrics asks the operator for its metrics, with a token or without, and gives the status and the body; no
+// status while nobody answers, as just after a start.
+func (s *scene) readMetrics(token string) (int, string) {
+	s.Helper()
+	insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // a certificate that was made up
+	request, err := http.NewRequestWithContext(s.Context(), http.MethodGet, "https://"+operator.MetricsAddress+"/metrics", http.NoBody)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := insecure.Do(request)
+	if err != nil {
+		return 0, ""
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	return response.StatusCode, string(body)
+}
+
+// metricsToken is that of a ServiceAccount which nothing is allowed yet.
+func (s *scene) metricsToken() string {
+	s.Helper()
 	s.create(&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "prometheus"}})
 	config, err := cluster.ServiceAccountConfig(s.Context(), s.namespace, "prometheus")
 	s.Expect(err).NotTo(gomega.HaveOccurred())
-	insecure := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // a certificate that was made up
-	read := func(token string) (int, string) {
-		request, err := http.NewRequestWithContext(s.Context(), http.MethodGet, "https://"+operator.MetricsAddress+"/metrics", http.NoBody)
-		s.Expect(err).NotTo(gomega.HaveOccurred())
-		if token != "" {
-			request.Header.Set("Authorization", "Bearer "+token)
-		}
-		response, err := insecure.Do(request)
-		s.Expect(err).NotTo(gomega.HaveOccurred())
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		s.Expect(err).NotTo(gomega.HaveOccurred())
-		return response.StatusCode, string(body)
-	}
-	code, _ := read("")
-	s.Expect(code).To(gomega.Equal(http.StatusUnauthorized))
-	code, _ = read(config.BearerToken)
-	s.Expect(code).To(gomega.Equal(http.StatusForbidden))
+	return config.BearerToken
+}
 
+// allowMetrics lets that ServiceAccount read the metrics, until the test ends.
+func (s *scene) allowMetrics() {
+	s.Helper()
 	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
 		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "iter8-operator-metrics-reader"},
 		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: s.namespace, Name: "prometheus"}}}
 	s.create(binding)
+	s.Cleanup(func() { _ = k8s.Delete(context.Background(), binding) })
+}
+
+func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
+	s := newScene(t)
+	token := s.metricsToken()
+	s.Eventually(func() int {
+		code, _ := s.readMetrics("")
+		return code
+	}).Should(gomega.Equal(http.StatusUnauthorized))
+	code, _ := s.readMetrics(token)
+	s.Expect(code).To(gomega.Equal(http.StatusForbidden))
+
+	s.allowMetrics()
 	s.Eventually(func(g gomega.Gomega) {
-		code, body := read(config.BearerToken)
+		code, body := s.readMetrics(token)
 		g.Expect(code).To(gomega.Equal(http.StatusOK))
 		g.Expect(body).To(gomega.ContainSubstring(`controller_runtime_reconcile_total{controller="routingpolicy"`))
 	}, "60s").Should(gomega.Succeed())
-	s.delete(binding)
 }
 
 func TestAnOperatorForSomeNamespacesKeepsToThem(t *testing.T) {
