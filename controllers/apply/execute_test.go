@@ -3,6 +3,7 @@ package apply
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -247,6 +248,21 @@ func TestWhyAnObjectCouldNotBeApplied(t *testing.T) {
 			w.Expect(result.Applied).To(BeEmpty())
 			w.Expect(result.Inventory).To(Equal([]iter8v1alpha1.AppliedObject{steps[0].Entry}), "it may have been applied all the same, so it stays listed as it was")
 			w.Expect(w.live.Get(routeKind, types.NamespacedName{Namespace: "test", Name: "web"})).To(BeNil())
+		})
+	}
+}
+
+func TestAMessageSaysWhatTheClusterSaidAndNothingThatChanges(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer error
+		want   string
+	}{
+		"an answer inside another error": {fmt.Errorf("request 8f3a: %w", apierrors.NewBadRequest("no hosts")), "no hosts"},
+		"an answer without a message":    {fmt.Errorf("cut off: %w", &apierrors.StatusError{}), "cut off: "},
+		"no answer":                      {errors.New("connection refused"), "connection refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(message(test.answer)).To(Equal(test.want))
 		})
 	}
 }
