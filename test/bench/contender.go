@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/test/env"
 )
 
@@ -41,6 +42,14 @@ type process interface {
 }
 
 func (c contender) isFloor() bool { return c.agent == floorAgent }
+
+// manager is the field manager of a contender, and the value of the label on its routes.
+func (c contender) manager() string {
+	if c.isFloor() {
+		return floorAgent
+	}
+	return iter8v1alpha1.FieldManager
+}
 
 // app is the name of a contender's app at a position: of its route, and but for a suffix of its variants.
 func (c contender) app(position int) string {

@@ -170,6 +170,11 @@ func mirrorValues(parent, from string, to ...string) map[string]any {
 	}
 }
 
+// deleteRoutes takes a contender's routes away.
+func (in inputs) deleteRoutes(ctx context.Context, of contender) error {
+	return in.client.DeleteAllOf(ctx, &gatewayv1.HTTPRoute{}, client.InNamespace(in.namespace), client.MatchingLabels{iter8v1alpha1.ManagedByLabel: of.manager()})
+}
+
 // delete takes everything away again, the routes too; nobody collects garbage here.
 func (in inputs) delete(ctx context.Context) error {
 	for _, object := range []client.Object{

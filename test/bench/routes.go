@@ -37,6 +37,11 @@ func watchRoutes(ctx context.Context, config *rest.Config, namespace string) (*r
 	_, err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(obj any) { r.note(obj.(*unstructured.Unstructured)) },
 		UpdateFunc: func(_, obj any) { r.note(obj.(*unstructured.Unstructured)) },
+		DeleteFunc: func(obj any) {
+			if name, err := cache.DeletionHandlingObjectToName(obj); err == nil {
+				r.forget(name.Name)
+			}
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -57,6 +62,15 @@ func (r *routes) note(route *unstructured.Unstructured) {
 		return
 	}
 	r.mirrored[route.GetName()], r.seen[route.GetName()] = mirrored, now
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+func (r *routes) forget(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.mirrored, name)
+	delete(r.seen, name)
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
