@@ -49,13 +49,17 @@ type Variant struct {
 	Number int
 	// Available is always true for a variant that the policy isn't triggered by.
 	Available bool
+	// Weight is 1 where none is given, which Weighted tells apart.
 	Weight    int32
+	Weighted  bool
 	Resources []Resource
 }
 
 // Resource is a resource of a variant.
 type Resource struct {
 	Kind, Name string
+	// PodLabels are the labels of a workload's Pods, nil for anything else and for what isn't there.
+	PodLabels map[string]string
 }
 
 // Manifests renders the chart: its manifests in the order of their files and of their place therein. Errors
@@ -138,13 +142,22 @@ func state(in Input) map[string]any {
 	for _, v := range in.Variants {
 		resources := make([]any, 0, len(v.Resources))
 		for _, r := range v.Resources {
-			resources = append(resources, map[string]any{"kind": r.Kind, "name": r.Name})
+			resource := map[string]any{"kind": r.Kind, "name": r.Name}
+			if len(r.PodLabels) > 0 {
+				podLabels := make(map[string]any, len(r.PodLabels))
+				for key, value := range r.PodLabels {
+					podLabels[key] = value
+				}
+				resource["podLabels"] = podLabels
+			}
+			resources = append(resources, resource)
 		}
 		variants = append(variants, map[string]any{
 			"name":      v.Name,
 			"number":    int64(v.Number),
 			"available": v.Available,
 			"weight":    int64(v.Weight),
+			"weighted":  v.Weighted,
 			"resources": resources,
 		})
 	}

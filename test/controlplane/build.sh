@@ -24,6 +24,7 @@ describe() {
   kube-scheduler) package=k8s.io/kubernetes/cmd/$1 module=k8s.io/kubernetes duration="half a minute" ;;
   kubectl) package=k8s.io/kubernetes/cmd/$1 module=k8s.io/kubernetes duration="about a minute" ;;
   kwok) goMod=$here/kwok package=sigs.k8s.io/kwok/cmd/kwok module=sigs.k8s.io/kwok duration="about 2 minutes" ;;
+  pilot-discovery) goMod=$here/istiod package=istio.io/istio/pilot/cmd/$1 module=istio.io/istio duration="about 11 minutes" ;;
   helm) goMod=$here/../tools package=helm.sh/helm/v3/cmd/helm module=helm.sh/helm/v3 duration="about a minute and a half" ;;
   *)
     echo "build.sh doesn't know how to build $1" >&2

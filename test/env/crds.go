@@ -21,6 +21,13 @@ func (e *Environment) readCRDs(ctx context.Context) ([]*apiextensionsv1.CustomRe
 		}
 		options.Paths = append(options.Paths, filepath.Join(gatewayAPI, "config", "crd", "standard"))
 	}
+	if e.options.IstioCRDs {
+		istioAPI, err := moduleDir(ctx, filepath.Join(e.binaries.root, "test", "controlplane", "istiod"), "istio.io/api")
+		if err != nil {
+			return nil, err
+		}
+		options.Paths = append(options.Paths, filepath.Join(istioAPI, "kubernetes", "customresourcedefinitions.gen.yaml"))
+	}
 	if e.options.CRDs {
 		options.Paths = append(options.Paths, filepath.Join(e.binaries.root, "config", "crd", "bases"))
 	}

@@ -42,6 +42,9 @@ type Options struct {
 	// WithoutGatewayAPI leaves the Gateway API's CRDs (standard channel) out.
 	WithoutGatewayAPI bool
 
+	// IstioCRDs installs Istio's CRDs. They come with the version of istiod that test/controlplane/istiod names.
+	IstioCRDs bool
+
 	// CRDPaths are files and folders of further CRDs to install.
 	CRDPaths []string
 
