@@ -40,6 +40,7 @@ import (
 	"iter8.tools/operator/charts"
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/gateways"
 	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/render"
 	"iter8.tools/operator/controllers/routingpolicy"
@@ -236,6 +237,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Capabilities:        capabilities,
 		Renders:             render.NewMemory(),
 		Live:                live,
+		Gateways:            gateways.New(ctx, gateways.Options{Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces}),
 		Executor:            &apply.Executor{Mapper: mgr.GetRESTMapper(), Live: live},
 		Accounts:            apply.NewAccounts(mgr.GetConfig(), dynamicClient),
 		Recorder:            mgr.GetEventRecorder("iter8-operator"),

@@ -16,6 +16,9 @@ const (
 	ConditionRendered = "Rendered"
 	// ConditionApplied tells whether the cluster holds what was rendered.
 	ConditionApplied = "Applied"
+	// ConditionAccepted tells whether the gateways have accepted what is applied. Its reason is the gateway's own
+	// where it is False.
+	ConditionAccepted = "Accepted"
 )
 
 // Reasons of a Subject's conditions.
@@ -94,6 +97,21 @@ const (
 	ReasonApplyFailed = "ApplyFailed"
 	// ReasonPruneFailed (Applied): an object that left the render could not be deleted; it is retried.
 	ReasonPruneFailed = "PruneFailed"
-	// ReasonSkipped (Rendered, Applied): an earlier step of the policy failed; what is applied stays.
+	// ReasonUnsupportedByGateway (Applied): the GatewayClass of a parent doesn't list a feature that the route takes.
+	ReasonUnsupportedByGateway = "UnsupportedByGateway"
+	// ReasonUnsupportedByCluster (Applied): the cluster's CustomResourceDefinition lacks a field of the route.
+	ReasonUnsupportedByCluster = "UnsupportedByCluster"
+
+	// ReasonAccepted (Accepted): every parent of every applied route has accepted it as it is now.
+	ReasonAccepted = "Accepted"
+	// ReasonAwaitingReport (Accepted): a parent hasn't reported on the route as it is now.
+	ReasonAwaitingReport = "AwaitingReport"
+	// ReasonNotReported (Accepted): nobody reports on the object: it has no parent, or is one of Istio's own, which
+	// Istio only reports on where its analysis is turned on.
+	ReasonNotReported = "NotReported"
+	// ReasonNotAccepted (Accepted): whoever routes by the object refuses it, without a reason of its own.
+	ReasonNotAccepted = "NotAccepted"
+
+	// ReasonSkipped (Rendered, Applied, Accepted): an earlier step of the policy failed; what is applied stays.
 	ReasonSkipped = "Skipped"
 )

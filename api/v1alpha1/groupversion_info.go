@@ -55,6 +55,11 @@ const (
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 	// FieldManager is the name under which the operator owns fields (server-side apply).
 	FieldManager = "iter8-operator"
+	// ChartUsesAnnotation in a chart's Chart.yaml says what its templates look at beyond names and availability:
+	// ChartUsesPodLabels, or nothing. While that can't be read, what the chart rendered before stands.
+	ChartUsesAnnotation = "iter8.tools/uses"
+	// ChartUsesPodLabels is the value of ChartUsesAnnotation for the labels of workloads' Pods.
+	ChartUsesPodLabels = "podLabels"
 	// ReservedValuesKey is the key of a chart's values that the operator fills; users can't set it.
 	ReservedValuesKey = "iter8"
 )

@@ -27,7 +27,7 @@ func TestAPolicyWritesAsItsAccount(t *testing.T) {
 	for _, account := range []struct{ namespace, name string }{{"test", "router"}, {"elsewhere", "router"}, {"test", "other"}, {"test", "router"}} {
 		client, err := accounts.For(account.namespace, account.name)
 		g.Expect(err).NotTo(HaveOccurred())
-		_, err = client.Resource(routes).Namespace("test").Get(t.Context(), "web", metav1.GetOptions{})
+		_, err = client.Resource(httpRoutes).Namespace("test").Get(t.Context(), "web", metav1.GetOptions{})
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(accounts.For(account.namespace, account.name)).To(BeIdenticalTo(client), "one client for each account")
 	}

@@ -204,7 +204,9 @@ func reasonOf(step Step, err error) string {
 		return iter8v1alpha1.ReasonKindNotServed
 	case apierrors.IsForbidden(err):
 		return iter8v1alpha1.ReasonForbidden
-	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err), isUnknownField(err):
+	case isUnknownField(err):
+		return iter8v1alpha1.ReasonUnsupportedByCluster
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		return iter8v1alpha1.ReasonRejected
 	case apierrors.IsConflict(err) && step.Action == Create:
 		return iter8v1alpha1.ReasonOwnershipConflict
@@ -220,6 +222,10 @@ func isUnknownField(err error) bool {
 }
 
 func describe(doing string, step Step, err error) string {
+	if isUnknownField(err) {
+		return fmt.Sprintf("%s %s %s: %s: correct the field, or install a CustomResourceDefinition of %s that has it",
+			doing, step.Key.Kind, step.Key.Name, message(err), step.Manifest.GroupVersionKind().GroupVersion())
+	}
 	return fmt.Sprintf("%s %s %s: %s", doing, step.Key.Kind, step.Key.Name, message(err))
 }
 

@@ -41,7 +41,7 @@ func TestHowAnObjectIsApplied(t *testing.T) {
 
 			w.Expect(w.calls()).To(Equal([]string{"patch web"}))
 			patch := w.patches()[0]
-			w.Expect(patch.GetResource()).To(Equal(routes))
+			w.Expect(patch.GetResource()).To(Equal(httpRoutes))
 			w.Expect(patch.GetNamespace()).To(Equal("test"))
 			w.Expect(patch.GetPatchType()).To(Equal(types.ApplyPatchType))
 			w.Expect(patch.PatchOptions).To(Equal(metav1.PatchOptions{
@@ -157,14 +157,14 @@ func TestStepsAreTakenInTheirOrderAndDeletesLast(t *testing.T) {
 	inventory := []iter8v1alpha1.AppliedObject{entryOf("old-2"), entryOf("b"), entryOf("old-1")}
 	cluster := map[string]*Existing{"old-1": ours("old-1"), "old-2": ours("old-2"), "b": ours("b")}
 	result := w.execute(t, w.plan(routesNamed("c", "a", "b"), inventory, cluster))
-	w.Expect(w.calls()).To(Equal([]string{"patch c", "patch a", "patch b", "delete old-2", "delete old-1"}))
+	w.Expect(w.calls()).To(Equal([]string{"patch c", "patch a", "patch b", "delete old-1", "delete old-2"}))
 	w.Expect(result.Failures).To(BeEmpty())
 	w.Expect(result.Inventory).To(HaveExactElements(HaveField("Name", "c"), HaveField("Name", "a"), HaveField("Name", "b")))
 	w.Expect(result.Applied).To(Equal(map[Key]bool{keyOf("a"): true, keyOf("b"): true, keyOf("c"): true}))
 	for _, action := range w.client.Actions() {
 		if d, ok := action.(clienttesting.DeleteActionImpl); ok {
 			w.Expect(d.GetNamespace()).To(Equal("test"))
-			w.Expect(d.GetResource()).To(Equal(routes))
+			w.Expect(d.GetResource()).To(Equal(httpRoutes))
 			w.Expect(*d.DeleteOptions.Preconditions.UID).To(Equal(entryOf(d.Name).UID), "nothing but what was meant is deleted")
 		}
 	}
@@ -198,7 +198,7 @@ func TestNothingIsDeletedBeforeAllThatIsRenderedStands(t *testing.T) {
 }
 
 func TestWhyAnObjectCouldNotBeApplied(t *testing.T) {
-	resource := routes.GroupResource()
+	resource := httpRoutes.GroupResource()
 	unknownField := &apierrors.StatusError{ErrStatus: metav1.Status{
 		Status: metav1.StatusFailure, Code: http.StatusInternalServerError, Reason: metav1.StatusReasonInternalError,
 		Message: `failed to create typed patch object: .spec.rulez: field not declared in schema`}}
@@ -216,7 +216,7 @@ func TestWhyAnObjectCouldNotBeApplied(t *testing.T) {
 			`applying HTTPRoute web: HTTPRoute.gateway.networking.k8s.io "web" is invalid`},
 		"it makes no sense":                {nil, "", apierrors.NewBadRequest("strict decoding error"), iter8v1alpha1.ReasonRejected, false, "applying HTTPRoute web: strict decoding error"},
 		"it is too large":                  {nil, "", apierrors.NewRequestEntityTooLargeError("limit is 3145728"), iter8v1alpha1.ReasonRejected, false, "limit is 3145728"},
-		"it has a field that nobody knows": {nil, "", unknownField, iter8v1alpha1.ReasonRejected, false, "field not declared in schema"},
+		"it has a field that nobody knows": {nil, "", unknownField, iter8v1alpha1.ReasonUnsupportedByCluster, false, ".spec.rulez: field not declared in schema: correct the field, or install a CustomResourceDefinition of gateway.networking.k8s.io/v1 that has it"},
 		"somebody made it first":           {nil, "", apierrors.NewConflict(resource, "web", errors.New("conflict with kubectl")), iter8v1alpha1.ReasonOwnershipConflict, false, "conflict with kubectl"},
 		"it was replaced since the plan":   {ours("web"), "", apierrors.NewConflict(resource, "web", errors.New("uid mismatch")), iter8v1alpha1.ReasonApplyFailed, true, "uid mismatch"},
 		"its kind has gone":                {nil, "UDPRoute", nil, iter8v1alpha1.ReasonKindNotServed, false, `no matches for kind "UDPRoute" in version "gateway.networking.k8s.io/v1"`},
@@ -268,7 +268,7 @@ func TestAMessageSaysWhatTheClusterSaidAndNothingThatChanges(t *testing.T) {
 }
 
 func TestWhatComesOfADelete(t *testing.T) {
-	resource := routes.GroupResource()
+	resource := httpRoutes.GroupResource()
 	for name, test := range map[string]struct {
 		answer  error
 		message string
@@ -310,7 +310,7 @@ func TestAnObjectIsDeletedInTheVersionThatItIsListedIn(t *testing.T) {
 
 func TestANamespaceOnItsWayOutIsRecognised(t *testing.T) {
 	w := newWorld(t)
-	terminating := apierrors.NewForbidden(routes.GroupResource(), "web", errors.New("being terminated"))
+	terminating := apierrors.NewForbidden(httpRoutes.GroupResource(), "web", errors.New("being terminated"))
 	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
 	w.refuse("web", terminating)
 	result := w.execute(t, w.plan(routesNamed("web"), nil, nil))

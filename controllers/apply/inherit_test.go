@@ -128,7 +128,7 @@ func TestTheFieldsOfIter8AreTakenOverBeforeAnythingIsApplied(t *testing.T) {
 
 func TestWhatCouldNotBeTakenOverIsNotApplied(t *testing.T) {
 	for verb, answer := range map[string]error{
-		"get": errors.New("connection refused"), "patch": apierrors.NewConflict(routes.GroupResource(), "web", errors.New("modified")),
+		"get": errors.New("connection refused"), "patch": apierrors.NewConflict(httpRoutes.GroupResource(), "web", errors.New("modified")),
 	} {
 		t.Run(verb, func(t *testing.T) {
 			w := newWorld(t)

@@ -17,6 +17,7 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/assume"
+	"iter8.tools/operator/controllers/routes"
 	"iter8.tools/operator/controllers/watch"
 )
 
@@ -236,9 +237,11 @@ func keep(u *unstructured.Unstructured) *liveObject {
 	if u.GetLabels()[iter8v1alpha1.ManagedByLabel] == iter8v1alpha1.FieldManager {
 		kept.existing.Labels = u.GetLabels()
 		kept.existing.Annotations = u.GetAnnotations()
+		kept.existing.Acceptance = routes.Acceptance(u)
 		return kept
 	}
 	if c := kept.existing.Controller; c != nil && strings.HasPrefix(c.APIVersion, iter8v1alpha1.GroupVersion.Group+"/") {
+		kept.existing.Acceptance = routes.Acceptance(u)
 		return kept // our label was taken off; without labels it counts as changed
 	}
 	managers := map[string]struct{}{}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/routes"
 )
 
 // Owner is the RoutingPolicy that objects are applied for.
@@ -47,6 +49,8 @@ type Existing struct {
 	Adopt bool
 	// Terminating tells that it is being deleted.
 	Terminating bool
+	// Acceptance is what the gateways say of it.
+	Acceptance routes.Verdict
 	// Legacy tells that Iter8's controller applied it, and LegacyOwner for which ConfigMap, where it recorded that.
 	Legacy      bool
 	LegacyOwner string
@@ -91,8 +95,9 @@ type Step struct {
 	Existing *Existing
 }
 
-// Plan decides about every manifest, in their order, and then about every object that only the inventory
-// lists. Manifests must be free of duplicates. Nothing that is given is changed.
+// Plan decides about every manifest, in their order but for those that others refer to, which come first, and
+// then about every object that only the inventory lists, the other way round. Manifests must be free of
+// duplicates. Nothing that is given is changed.
 func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, lookup func(Key) *Existing) ([]Step, error) {
 	recorded := make(map[Key]iter8v1alpha1.AppliedObject, len(inventory))
 	for _, entry := range inventory {
@@ -100,7 +105,7 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 	}
 	steps := make([]Step, 0, len(manifests)+len(inventory))
 	wanted := make(map[Key]bool, len(manifests))
-	for _, m := range manifests {
+	for _, m := range inOrder(manifests) {
 		key := Key{GroupKind: m.GroupVersionKind().GroupKind(), Name: m.GetName()}
 		wanted[key] = true
 		step := Step{Key: key, Manifest: complete(owner, m), Existing: lookup(key)}
@@ -116,7 +121,7 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 		step.Action = decide(owner, step, listed)
 		steps = append(steps, step)
 	}
-	for _, entry := range inventory {
+	for _, entry := range slices.Backward(inventory) {
 		if key := KeyOf(entry); !wanted[key] {
 			step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
 			if mayDelete(owner, entry, step.Existing) {
@@ -126,6 +131,22 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 		}
 	}
 	return steps, nil
+}
+
+// inOrder puts DestinationRules first: a VirtualService that names a subset before there is one has its requests
+// answered with an error.
+func inOrder(manifests []*unstructured.Unstructured) []*unstructured.Unstructured {
+	isReferredTo := func(m *unstructured.Unstructured) bool { return m.GetKind() == "DestinationRule" }
+	return slices.SortedStableFunc(slices.Values(manifests), func(a, b *unstructured.Unstructured) int {
+		switch {
+		case isReferredTo(a) == isReferredTo(b):
+			return 0
+		case isReferredTo(a):
+			return -1
+		default:
+			return 1
+		}
+	})
 }
 
 func decide(owner Owner, step Step, listed bool) Action {

@@ -190,7 +190,7 @@ func TestWhatIsDoneAboutAnObjectThatLeftTheRender(t *testing.T) {
 	}
 }
 
-func TestTheStepsAreInTheManifestsOrderAndThenInTheInventorys(t *testing.T) {
+func TestTheStepsAreInTheManifestsOrderAndThenTheInventorysBackwards(t *testing.T) {
 	g := NewWithT(t)
 	entry := func(name string) iter8v1alpha1.AppliedObject {
 		return iter8v1alpha1.AppliedObject{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: name, UID: "u"}
@@ -203,7 +203,23 @@ func TestTheStepsAreInTheManifestsOrderAndThenInTheInventorys(t *testing.T) {
 	for _, s := range steps {
 		names = append(names, s.Key.Name)
 	}
-	g.Expect(names).To(Equal([]string{"c", "a", "b", "z", "y"}))
+	g.Expect(names).To(Equal([]string{"c", "a", "b", "y", "z"}))
+}
+
+func TestSubsetsComeBeforeWhatNamesThem(t *testing.T) {
+	g := NewWithT(t)
+	istio := func(kind, name string) *unstructured.Unstructured {
+		u := &unstructured.Unstructured{}
+		u.SetAPIVersion("networking.istio.io/v1")
+		u.SetKind(kind)
+		u.SetName(name)
+		return u
+	}
+	manifests := []*unstructured.Unstructured{istio("VirtualService", "a"), istio("DestinationRule", "b"), istio("VirtualService", "c"), istio("DestinationRule", "d")}
+	steps, err := Plan(owner, manifests, nil, func(Key) *Existing { return nil })
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(steps).To(HaveExactElements(HaveField("Key.Name", "b"), HaveField("Key.Name", "d"), HaveField("Key.Name", "a"), HaveField("Key.Name", "c")))
+	g.Expect(manifests[0].GetName()).To(Equal("a"), "what was given is changed")
 }
 
 func TestAnObjectInAnotherVersionOfItsKindIsTheSame(t *testing.T) {

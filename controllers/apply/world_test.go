@@ -28,10 +28,10 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	routes    = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
-	routeKind = routes.GroupVersion().WithKind("HTTPRoute")
-	policy    = types.NamespacedName{Namespace: "test", Name: "policy"}
-	other     = types.NamespacedName{Namespace: "test", Name: "other"}
+	httpRoutes = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+	routeKind  = httpRoutes.GroupVersion().WithKind("HTTPRoute")
+	policy     = types.NamespacedName{Namespace: "test", Name: "policy"}
+	other      = types.NamespacedName{Namespace: "test", Name: "other"}
 )
 
 // world is an Executor, a Live, and the cluster that they work on.
@@ -55,13 +55,13 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(routeKind, meta.RESTScopeNamespace)
-	mapper.Add(routes.GroupVersion().WithKind("GRPCRoute"), meta.RESTScopeNamespace)
+	mapper.Add(httpRoutes.GroupVersion().WithKind("GRPCRoute"), meta.RESTScopeNamespace)
 	w := &world{
 		WithT:   NewWithT(t),
 		version: 100,
 		answers: map[string]error{},
 		client: fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-			routes: "HTTPRouteList", routes.GroupVersion().WithResource("grpcroutes"): "GRPCRouteList",
+			httpRoutes: "HTTPRouteList", httpRoutes.GroupVersion().WithResource("grpcroutes"): "GRPCRouteList",
 		}),
 	}
 	w.client.PrependReactor("patch", "*", w.answerPatch)

@@ -35,6 +35,8 @@ type facts struct {
 	legacyFinalizer bool
 	// weight is that of the annotation, nil without a valid one.
 	weight *int32
+	// podLabels are those of a workload's Pods.
+	podLabels map[string]string
 	// byEndpoints is true of a Service with a selector, which is ready by its EndpointSlices.
 	byEndpoints bool
 	// service is the Service that an EndpointSlice belongs to, and ready whether it has a ready endpoint.
@@ -91,6 +93,7 @@ func (o *Observer) keep(target watch.Target, u *unstructured.Unstructured) watch
 	kept.terminating = u.GetDeletionTimestamp() != nil
 	kept.legacyFinalizer = slices.Contains(u.GetFinalizers(), iter8v1alpha1.LegacyFinalizer)
 	kept.weight = weightOf(u)
+	kept.podLabels, _, _ = unstructured.NestedStringMap(u.Object, "spec", "template", "metadata", "labels")
 	kept.conditions = conditionsOf(u)
 	if target.Full {
 		kept.full = u

@@ -47,6 +47,10 @@ type Variant struct {
 	State ResourceState
 	// Weight is what the variant's first resource is annotated with, nil if it isn't.
 	Weight *int32
+	// PodLabels are those of the Pods of each resource, in the order of the spec, nil for what is no workload or
+	// isn't there; nil as a whole where none is. Unread tells that some resource has never been read.
+	PodLabels []map[string]string
+	Unread    bool
 	// Problems are the resources that aren't ready, in the order of the spec.
 	Problems []Problem
 	// Stale says of kinds that can't be watched any more why; their resources are judged as last seen.
@@ -94,9 +98,11 @@ var precedence = map[ResourceState]int{
 }
 
 func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alpha1.Variant) Variant {
-	variant := Variant{Name: v.Name, State: Ready, Weight: o.annotatedWeight(subject.Namespace, v)}
+	variant := Variant{Name: v.Name, State: Ready}
 	for i := range v.Resources {
 		ref := &v.Resources[i]
+		found, state := o.resources.Get(targetOf(ref), resourceName(subject.Namespace, ref))
+		variant.note(i, len(v.Resources), found)
 		judged, err := o.observeResource(subject.Namespace, ref)
 		if err != nil {
 			variant.Stale = append(variant.Stale, fmt.Sprintf("%s %s is judged as last seen: %s", ref.Kind, ref.Name, err))
@@ -104,6 +110,7 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 		if judged.state == Ready {
 			continue
 		}
+		variant.Unread = variant.Unread || judged.state == Unknown && !state.Synced
 		if precedence[judged.state] > precedence[variant.State] {
 			variant.State = judged.state
 		}
@@ -112,15 +119,21 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 	return variant
 }
 
-func (o *Observer) annotatedWeight(namespace string, v *iter8v1alpha1.Variant) *int32 {
-	if len(v.Resources) == 0 {
-		return nil
+// note takes over what the variant's resource at a position says of itself.
+func (v *Variant) note(position, of int, found watch.Object) {
+	kept, ok := found.(*object)
+	if !ok {
+		return
 	}
-	found, _ := o.resources.Get(targetOf(&v.Resources[0]), resourceName(namespace, &v.Resources[0]))
-	if kept, ok := found.(*object); ok {
-		return kept.weight
+	if position == 0 {
+		v.Weight = kept.weight
 	}
-	return nil
+	if len(kept.podLabels) > 0 {
+		if v.PodLabels == nil {
+			v.PodLabels = make([]map[string]string, of)
+		}
+		v.PodLabels[position] = kept.podLabels
+	}
 }
 
 // observeResource judges one resource; the error says why its kind can't be watched any more.

@@ -20,7 +20,7 @@ func TestWhatTemplatesOfPoliciesGetFromRoutemaps(t *testing.T) {
 		"the weights by their old name": {".NormalizedWeights", []any{int64(1), int64(0)}},
 		"the versions": {".Versions", []any{
 			map[string]any{"Weight": int64(1), "Resources": []any{}},
-			map[string]any{"Weight": int64(50), "Resources": []any{map[string]any{"Kind": "Service", "Name": "web-v2"}}},
+			map[string]any{"Weight": int64(50), "Resources": []any{map[string]any{"Kind": "Deployment", "Name": "web-v2"}, map[string]any{"Kind": "Service", "Name": "web-v2"}}},
 		}},
 		"the versions by their new name": {"(index .Variants 1).Weight", int64(50)},
 		"Go's own slice, of a text":      {`slice "abc" 1`, "bc"},

@@ -50,7 +50,7 @@ func input(c *chart.Chart, v map[string]any) Input {
 		Subject:   types.NamespacedName{Namespace: "apps", Name: "subject"},
 		Variants: []Variant{
 			{Name: "v1", Number: 1, Available: true, Weight: 1},
-			{Name: "v2", Number: 2, Weight: 50, Resources: []Resource{{Kind: "Service", Name: "web-v2"}}},
+			{Name: "v2", Number: 2, Weight: 50, Weighted: true, Resources: []Resource{{Kind: "Deployment", Name: "web-v2", PodLabels: map[string]string{"version": "v2"}}, {Kind: "Service", Name: "web-v2"}}},
 		},
 		APIVersions: []string{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1/HTTPRoute"},
 	}
@@ -97,8 +97,8 @@ func TestWhatTemplatesOfChartsAndPoliciesGetToSee(t *testing.T) {
 		"the subject":                        {".Values.iter8.subject", map[string]any{"name": "subject", "namespace": "apps"}},
 		"the policy":                         {".Values.iter8.policy", map[string]any{"name": "policy"}},
 		"the number of variants":             {"len .Values.iter8.variants", int64(2)},
-		"a variant that is available":        {"index .Values.iter8.variants 0", map[string]any{"name": "v1", "number": int64(1), "available": true, "weight": int64(1), "resources": []any{}}},
-		"a variant that isn't":               {"index .Values.iter8.variants 1", map[string]any{"name": "v2", "number": int64(2), "available": false, "weight": int64(50), "resources": []any{map[string]any{"kind": "Service", "name": "web-v2"}}}},
+		"a variant that is available":        {"index .Values.iter8.variants 0", map[string]any{"name": "v1", "number": int64(1), "available": true, "weight": int64(1), "weighted": false, "resources": []any{}}},
+		"a variant that isn't":               {"index .Values.iter8.variants 1", map[string]any{"name": "v2", "number": int64(2), "available": false, "weight": int64(50), "weighted": true, "resources": []any{map[string]any{"kind": "Deployment", "name": "web-v2", "podLabels": map[string]any{"version": "v2"}}, map[string]any{"kind": "Service", "name": "web-v2"}}}},
 		"the policy as the release":          {".Release.Name", "policy"},
 		"the policy's namespace":             {".Release.Namespace", "test"},
 		"kinds that the cluster serves":      {`.Capabilities.APIVersions.Has "gateway.networking.k8s.io/v1/HTTPRoute"`, true},

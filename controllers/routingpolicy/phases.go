@@ -71,14 +71,20 @@ func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
 	var unknown []string
 	for i, v := range s.subject.Spec.Variants {
 		observed := s.observation.Variants[i]
-		variant := render.Variant{Name: v.Name, Number: i + 1, Available: true, Weight: weightOf(&s.subject.Spec.Variants[i], observed)}
-		for _, ref := range v.Resources {
-			variant.Resources = append(variant.Resources, render.Resource{Kind: ref.Kind, Name: ref.Name})
+		variant := render.Variant{Name: v.Name, Number: i + 1, Available: true}
+		variant.Weight, variant.Weighted = weightOf(&s.subject.Spec.Variants[i], observed)
+		for j, ref := range v.Resources {
+			resource := render.Resource{Kind: ref.Kind, Name: ref.Name}
+			if observed.PodLabels != nil {
+				resource.PodLabels = observed.PodLabels[j]
+			}
+			variant.Resources = append(variant.Resources, resource)
 		}
 		if slices.Contains(triggering, v.Name) {
 			variant.Available = observed.Available()
 			if !observed.Known() {
 				variant.Available = rendered[v.Name]
+				s.unread = s.unread || observed.Unread
 				unknown = append(unknown, fmt.Sprintf("variant %s counts as %s, as it was last known: %s",
 					v.Name, availability(variant.Available), observed.Problems[0].Message))
 			}
@@ -106,15 +112,15 @@ func triggeringVariants(policy *iter8v1alpha1.RoutingPolicy, subject *iter8v1alp
 }
 
 // weightOf gives the weight that the variant's first resource is annotated with, else the one that the Subject
-// gives it, else 1.
-func weightOf(v *iter8v1alpha1.Variant, observed observe.Variant) int32 {
+// gives it, else 1; and whether it was given.
+func weightOf(v *iter8v1alpha1.Variant, observed observe.Variant) (weight int32, given bool) {
 	switch {
 	case observed.Weight != nil:
-		return *observed.Weight
+		return *observed.Weight, true
 	case v.Weight != nil:
-		return *v.Weight
+		return *v.Weight, true
 	default:
-		return 1
+		return 1, false
 	}
 }
 
@@ -136,6 +142,9 @@ func (r *Reconciler) chart(_ context.Context, s *scope) outcome {
 		return s.fail(condition, chartReason(err), err.Error())
 	}
 	s.chart = resolved
+	if s.blind() {
+		return s.stop(s.whyUnknown(), s.unknown)
+	}
 	return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, fmt.Sprintf("chart %s, version %s", resolved.Resolved.Name, resolved.Resolved.Version))
 }
 

@@ -1,6 +1,6 @@
 // Package routingpolicy keeps what a RoutingPolicy routes in step with its Subject's variants.
 //
-//	observe → trigger → chart → render → guard → apply → status
+//	observe → trigger → chart → render → guard → support → apply → accept → status
 package routingpolicy
 
 import (
@@ -20,6 +20,7 @@ import (
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/assume"
 	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/gateways"
 	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/render"
 )
@@ -39,6 +40,7 @@ type Reconciler struct {
 	Capabilities *Capabilities
 	Renders      *render.Memory
 	Live         *apply.Live
+	Gateways     *gateways.Gateways
 	Executor     *apply.Executor
 	Accounts     *apply.Accounts
 	Recorder     events.EventRecorder
@@ -58,6 +60,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		if apierrors.IsNotFound(err) {
 			r.written.Forget(req.NamespacedName)
 			r.Live.Follow(req.NamespacedName, nil, nil)
+			r.Gateways.Follow(req.NamespacedName, nil)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -67,7 +70,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	s := newScope(policy)
 	for _, phase := range []func(context.Context, *scope) outcome{
-		r.suspend, r.observe, r.trigger, r.chart, r.render, r.guard, r.apply,
+		r.suspend, r.observe, r.trigger, r.chart, r.render, r.guard, r.support, r.apply,
 	} {
 		if o := phase(ctx, s); o != proceed {
 			if o == await {
@@ -76,6 +79,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			break
 		}
 	}
+	r.accept(s)
 	if err := r.writeStatus(ctx, s); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of RoutingPolicy %s: %w", req, err))
 	}

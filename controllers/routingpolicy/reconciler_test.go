@@ -159,12 +159,12 @@ func TestDriftIsPutRight(t *testing.T) {
 	drifted := w.route("web").DeepCopy()
 	drifted.SetGeneration(drifted.GetGeneration() + 1)
 	drifted.SetResourceVersion("1000")
-	w.Expect(w.cluster.Tracker().Update(routes, drifted, "test")).To(Succeed())
+	w.Expect(w.cluster.Tracker().Update(httpRoutes, drifted, "test")).To(Succeed())
 	w.Eventually(func() []string {
 		_, _ = w.reconcileOnce(t)
 		return w.written()
 	}).Should(ContainElement("apply web"))
-	w.Expect(w.cluster.Tracker().Delete(routes, "test", "web")).To(Succeed())
+	w.Expect(w.cluster.Tracker().Delete(httpRoutes, "test", "web")).To(Succeed())
 	w.Eventually(func() []string {
 		_, _ = w.reconcileOnce(t)
 		return w.written()
@@ -182,7 +182,7 @@ func TestNothingIsAppliedThatCouldNotBeListed(t *testing.T) {
 }
 
 func TestHowAFailureIsTriedAgain(t *testing.T) {
-	resource := schema.GroupResource{Group: routes.Group, Resource: routes.Resource}
+	resource := schema.GroupResource{Group: httpRoutes.Group, Resource: httpRoutes.Resource}
 	terminating := apierrors.NewForbidden(resource, "web", errors.New("being terminated"))
 	terminating.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
 	minutes := func(n int) *metav1.Duration { return &metav1.Duration{Duration: time.Duration(n) * time.Minute} }
@@ -246,7 +246,7 @@ func TestAPolicyThatGoesIsTheGarbageCollectors(t *testing.T) {
 func TestAPolicyThatIsGoneIsForgotten(t *testing.T) {
 	w := newWorld(t, simple(), templated("web"))
 	w.settled(t, "True Succeeded")
-	kind := routes.GroupVersion().WithKind("HTTPRoute")
+	kind := httpRoutes.GroupVersion().WithKind("HTTPRoute")
 	w.Expect(w.reconciler.Live.State(kind).Synced).To(BeTrue())
 	w.Expect(w.client.Delete(t.Context(), templated("web"))).To(Succeed())
 	w.written()

@@ -35,8 +35,10 @@ type scope struct {
 	observation observe.Observation
 	// variants are the states to render.
 	variants []render.Variant
-	// unknown says which triggering variants can't be judged, and why.
+	// unknown says which triggering variants can't be judged, and why; unread, that the resources of one have
+	// never been read.
 	unknown string
+	unread  bool
 
 	chart     *chart.Chart
 	manifests []*unstructured.Unstructured
@@ -55,9 +57,9 @@ type scope struct {
 	again time.Duration
 }
 
-// finding is what a phase has to say: why it failed, or that it didn't.
+// finding is what a phase has to say: why it failed, that it didn't, or that somebody else has yet to say.
 type finding struct {
-	failed          bool
+	failed, open    bool
 	reason, message string
 }
 
@@ -95,6 +97,12 @@ func (s *scope) name() types.NamespacedName {
 // renders tells whether some manifest is of a kind.
 func (s *scope) renders(kind schema.GroupVersionKind) bool {
 	return slices.ContainsFunc(s.manifests, func(m *unstructured.Unstructured) bool { return m.GroupVersionKind() == kind })
+}
+
+// blind tells whether the chart looks at the labels of Pods and these can't be read: then a variant that merely
+// can't be judged would look like one without Pods, and what is applied for it would go.
+func (s *scope) blind() bool {
+	return s.unread && s.chart.Helm.Metadata.Annotations[iter8v1alpha1.ChartUsesAnnotation] == iter8v1alpha1.ChartUsesPodLabels
 }
 
 // subjectName gives the Subject that a policy refers to.

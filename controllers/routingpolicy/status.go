@@ -13,6 +13,7 @@ import (
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/conditions"
 	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/routes"
 )
 
 // phaseConditions are in the order of the phases that they report.
@@ -20,7 +21,14 @@ var phaseConditions = []string{
 	iter8v1alpha1.ConditionChartResolved,
 	iter8v1alpha1.ConditionRendered,
 	iter8v1alpha1.ConditionApplied,
+	iter8v1alpha1.ConditionAccepted,
 }
+
+// What the API allows of status.mirrors and status.mirrorTargets.
+const (
+	maxMirrors = 1024
+	maxTargets = 4096
+)
 
 // stalled are the reasons that nothing but a change of the policy, or of an object that it refers to, ends.
 var stalled = map[string]bool{
@@ -36,6 +44,8 @@ var stalled = map[string]bool{
 	iter8v1alpha1.ReasonForbiddenManifest:       true,
 	iter8v1alpha1.ReasonOwnershipConflict:       true,
 	iter8v1alpha1.ReasonRejected:                true,
+	iter8v1alpha1.ReasonUnsupportedByGateway:    true,
+	iter8v1alpha1.ReasonUnsupportedByCluster:    true,
 }
 
 // finish makes the status from what the phases found; now is the time of whatever changed. What no phase
@@ -46,7 +56,7 @@ func (s *scope) finish(now metav1.Time) *iter8v1alpha1.RoutingPolicyStatus {
 	if s.result != nil {
 		status.Applied = s.result.Inventory
 		status.Mirrors = s.mirrors()
-		status.MirrorTargets = conditions.Truncate(targetsOf(status.Mirrors), maxTargets)
+		status.MirrorTargets = conditions.Truncate(routes.Targets(status.Mirrors), maxTargets)
 		if len(s.result.Failures) == 0 {
 			status.Chart, status.Variants = s.rendered()
 		}
@@ -77,10 +87,10 @@ func (s *scope) mirrors() []iter8v1alpha1.Mirror {
 	}
 	var mirrors []iter8v1alpha1.Mirror
 	for _, step := range s.steps {
-		switch route := routeName(step.Key.Kind, step.Key.Name); {
+		switch route := routes.Name(step.Key.Kind, step.Key.Name); {
 		case !listed[step.Key]:
 		case s.result.Applied[step.Key]:
-			mirrors = append(mirrors, mirrorsOf(step.Manifest)...)
+			mirrors = append(mirrors, routes.Mirrors(step.Manifest)...)
 		default:
 			for _, m := range s.policy.Status.Mirrors {
 				if m.Route == route {
@@ -116,10 +126,14 @@ func (s *scope) conditions() []metav1.Condition {
 }
 
 func statusOf(f finding) metav1.ConditionStatus {
-	if f.failed {
+	switch {
+	case f.failed:
 		return metav1.ConditionFalse
+	case f.open:
+		return metav1.ConditionUnknown
+	default:
+		return metav1.ConditionTrue
 	}
-	return metav1.ConditionTrue
 }
 
 // summary is the condition Ready: the first thing that went wrong, or what stands.
@@ -139,10 +153,7 @@ func (s *scope) summary() metav1.Condition {
 		}
 	}
 	if s.unknown != "" {
-		if subjectStalled(s) {
-			return ready(metav1.ConditionFalse, iter8v1alpha1.ReasonSubjectInvalid, s.unknown)
-		}
-		return ready(metav1.ConditionFalse, iter8v1alpha1.ReasonVariantUnknown, s.unknown)
+		return ready(metav1.ConditionFalse, s.whyUnknown(), s.unknown)
 	}
 	return ready(metav1.ConditionTrue, iter8v1alpha1.ReasonSucceeded, s.applied())
 }
@@ -158,16 +169,16 @@ func (s *scope) applied() string {
 	return fmt.Sprintf("%s applied for %s", count(len(s.manifests), "object"), strings.Join(states, ", "))
 }
 
-// subjectStalled tells whether the Subject itself can't work as it stands.
-func subjectStalled(s *scope) bool {
+// whyUnknown is the reason where a variant can't be judged: that the Subject can't work as it stands, or not.
+func (s *scope) whyUnknown() string {
 	for _, v := range s.observation.Variants {
 		for _, problem := range v.Problems {
 			if problem.State == observe.Invalid {
-				return true
+				return iter8v1alpha1.ReasonSubjectInvalid
 			}
 		}
 	}
-	return false
+	return iter8v1alpha1.ReasonVariantUnknown
 }
 
 // announce tells in Events what changed for traffic, and what went wrong.

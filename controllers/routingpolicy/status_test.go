@@ -46,76 +46,90 @@ func summed(conditions []metav1.Condition) []string {
 
 func TestTheConditionsOfAPolicy(t *testing.T) {
 	const (
-		resolved, rendered, applied = iter8v1alpha1.ConditionChartResolved, iter8v1alpha1.ConditionRendered, iter8v1alpha1.ConditionApplied
-		notTried                    = "not tried, because of "
+		resolved, rendered = iter8v1alpha1.ConditionChartResolved, iter8v1alpha1.ConditionRendered
+		applied, accepted  = iter8v1alpha1.ConditionApplied, iter8v1alpha1.ConditionAccepted
+		notTried           = "not tried, because of "
 	)
 	for name, test := range map[string]struct {
 		found func(*scope)
 		want  []string
 	}{
-		"all is done": {func(s *scope) { through(s, resolved, rendered, applied) }, []string{
-			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
+		"all is done": {func(s *scope) { through(s, resolved, rendered, applied, accepted) }, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
 		"the chart isn't found": {func(s *scope) { s.fail(resolved, iter8v1alpha1.ReasonChartNotFound, "no such chart") }, []string{
-			"ChartResolved False ChartNotFound: no such chart", "Rendered Unknown Skipped: " + notTried + "ChartNotFound", "Applied Unknown Skipped: " + notTried + "ChartNotFound",
+			"ChartResolved False ChartNotFound: no such chart", "Rendered Unknown Skipped: " + notTried + "ChartNotFound", "Applied Unknown Skipped: " + notTried + "ChartNotFound", "Accepted Unknown Skipped: " + notTried + "ChartNotFound",
 			"Ready False ChartNotFound: no such chart", "Stalled True ChartNotFound: no such chart"}},
 		"the values are wrong": {func(s *scope) {
 			through(s, resolved)
 			s.fail(rendered, iter8v1alpha1.ReasonInvalidValues, "no hosts")
 		}, []string{
-			"ChartResolved True Succeeded: ChartResolved is done", "Rendered False InvalidValues: no hosts", "Applied Unknown Skipped: " + notTried + "InvalidValues",
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered False InvalidValues: no hosts", "Applied Unknown Skipped: " + notTried + "InvalidValues", "Accepted Unknown Skipped: " + notTried + "InvalidValues",
 			"Ready False InvalidValues: no hosts", "Stalled True InvalidValues: no hosts"}},
 		"a write failed": {func(s *scope) {
 			through(s, resolved, rendered)
 			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, "timeout")
 		}, []string{
-			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout",
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "ApplyFailed",
 			"Ready False ApplyFailed: timeout", "Reconciling True ApplyFailed: timeout"}},
 		"two things failed, of which the first counts": {func(s *scope) {
 			through(s, resolved)
 			s.fail(rendered, iter8v1alpha1.ReasonForbiddenManifest, "a Secret")
 			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, "timeout")
 		}, []string{
-			"ChartResolved True Succeeded: ChartResolved is done", "Rendered False ForbiddenManifest: a Secret", "Applied False ApplyFailed: timeout",
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered False ForbiddenManifest: a Secret", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "ForbiddenManifest",
 			"Ready False ForbiddenManifest: a Secret", "Stalled True ForbiddenManifest: a Secret"}},
 		"the policy is suspended, which is neither good nor bad": {func(s *scope) { s.stop(iter8v1alpha1.ReasonSuspended, "suspended") }, []string{
-			"ChartResolved Unknown Skipped: " + notTried + "Suspended", "Rendered Unknown Skipped: " + notTried + "Suspended", "Applied Unknown Skipped: " + notTried + "Suspended",
+			"ChartResolved Unknown Skipped: " + notTried + "Suspended", "Rendered Unknown Skipped: " + notTried + "Suspended", "Applied Unknown Skipped: " + notTried + "Suspended", "Accepted Unknown Skipped: " + notTried + "Suspended",
 			"Ready Unknown Suspended: suspended"}},
 		"the Subject is gone, and all that was applied": {func(s *scope) {
-			through(s, applied)
+			through(s, applied, accepted)
 			s.stop(iter8v1alpha1.ReasonSubjectNotFound, "no Subject")
 		}, []string{
-			"ChartResolved Unknown Skipped: " + notTried + "SubjectNotFound", "Rendered Unknown Skipped: " + notTried + "SubjectNotFound", "Applied True Succeeded: Applied is done",
+			"ChartResolved Unknown Skipped: " + notTried + "SubjectNotFound", "Rendered Unknown Skipped: " + notTried + "SubjectNotFound", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready False SubjectNotFound: no Subject", "Reconciling True SubjectNotFound: no Subject"}},
 		"the trigger is wrong": {func(s *scope) { s.stop(iter8v1alpha1.ReasonUnknownVariant, "no v9") }, []string{
-			"ChartResolved Unknown Skipped: " + notTried + "UnknownVariant", "Rendered Unknown Skipped: " + notTried + "UnknownVariant", "Applied Unknown Skipped: " + notTried + "UnknownVariant",
+			"ChartResolved Unknown Skipped: " + notTried + "UnknownVariant", "Rendered Unknown Skipped: " + notTried + "UnknownVariant", "Applied Unknown Skipped: " + notTried + "UnknownVariant", "Accepted Unknown Skipped: " + notTried + "UnknownVariant",
 			"Ready False UnknownVariant: no v9", "Stalled True UnknownVariant: no v9"}},
 		"a variant is unknown": {func(s *scope) {
-			through(s, resolved, rendered, applied)
+			through(s, resolved, rendered, applied, accepted)
 			s.unknown = "v2 is not known"
 		}, []string{
-			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready False VariantUnknown: v2 is not known", "Reconciling True VariantUnknown: v2 is not known"}},
 		"a variant is unknown, and a write failed": {func(s *scope) {
 			through(s, resolved, rendered)
 			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, "timeout")
 			s.unknown = "v2 is not known"
 		}, []string{
-			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout",
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "ApplyFailed",
 			"Ready False ApplyFailed: timeout", "Reconciling True ApplyFailed: timeout"}},
 		"a variant is unknown, since its Subject can't work": {func(s *scope) {
-			through(s, resolved, rendered, applied)
+			through(s, resolved, rendered, applied, accepted)
 			s.unknown = "v2 is not known"
 			s.observation = observe.Observation{Variants: []observe.Variant{{}, {State: observe.Invalid, Problems: []observe.Problem{{State: observe.Unknown}, {State: observe.Invalid}}}}}
 		}, []string{
-			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready False SubjectInvalid: v2 is not known", "Stalled True SubjectInvalid: v2 is not known"}},
 		"a Subject that can't work, in a variant that doesn't matter": {func(s *scope) {
-			through(s, resolved, rendered, applied)
+			through(s, resolved, rendered, applied, accepted)
 			s.observation = observe.Observation{Variants: []observe.Variant{{Problems: []observe.Problem{{State: observe.Invalid}}}}}
 		}, []string{
-			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
+		"the gateway has not reported, which is not ours to wait for": {func(s *scope) {
+			through(s, resolved, rendered, applied)
+			s.found[accepted] = finding{open: true, reason: iter8v1alpha1.ReasonAwaitingReport, message: "HTTPRoute web: Gateway test/web has not reported on it as it is now"}
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
+			"Accepted Unknown AwaitingReport: HTTPRoute web: Gateway test/web has not reported on it as it is now",
+			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
+		"the gateway refuses the route": {func(s *scope) {
+			through(s, resolved, rendered, applied)
+			s.fail(accepted, "BackendNotFound", "no v2")
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted False BackendNotFound: no v2",
+			"Ready False BackendNotFound: no v2", "Reconciling True BackendNotFound: no v2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -148,6 +162,11 @@ var passing = map[string]string{
 	iter8v1alpha1.ReasonForbidden:       "rights may come, of which nobody tells, so it is tried again",
 	iter8v1alpha1.ReasonApplyFailed:     "it is tried again",
 	iter8v1alpha1.ReasonPruneFailed:     "it is tried again",
+
+	iter8v1alpha1.ReasonAwaitingReport: "the gateway's report is an event",
+	iter8v1alpha1.ReasonNotReported:    "it is no failure",
+	iter8v1alpha1.ReasonAccepted:       "it is no failure",
+	iter8v1alpha1.ReasonNotAccepted:    "the gateway may change its mind, which is an event",
 
 	iter8v1alpha1.ReasonSucceeded:       "it is no failure",
 	iter8v1alpha1.ReasonSuspended:       "it is no failure",

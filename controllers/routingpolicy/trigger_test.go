@@ -106,12 +106,14 @@ func TestVariantsAreNumberedAndWeighed(t *testing.T) {
 	annotated.Weight = weight(0)
 	s.observation = observe.Observation{Variants: []observe.Variant{
 		observed("first", observe.Ready, ""), observed("second", observe.Ready, ""), annotated, observed("fourth", observe.Ready, "")}}
+	labels := map[string]string{"app": "web"}
+	s.observation.Variants[1].PodLabels = []map[string]string{nil, labels}
 	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(proceed))
 	g.Expect(s.variants).To(Equal([]render.Variant{
 		{Name: "first", Number: 1, Available: true, Weight: 1},
-		{Name: "second", Number: 2, Available: true, Weight: 50, Resources: []render.Resource{{Kind: "Service", Name: "a"}, {Kind: "Deployment", Name: "b"}}},
-		{Name: "third", Number: 3, Available: true, Weight: 0},
-		{Name: "fourth", Number: 4, Available: true, Weight: 0},
+		{Name: "second", Number: 2, Available: true, Weight: 50, Weighted: true, Resources: []render.Resource{{Kind: "Service", Name: "a"}, {Kind: "Deployment", Name: "b", PodLabels: labels}}},
+		{Name: "third", Number: 3, Available: true, Weight: 0, Weighted: true},
+		{Name: "fourth", Number: 4, Available: true, Weight: 0, Weighted: true},
 	}))
 }
 

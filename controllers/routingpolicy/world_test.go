@@ -34,6 +34,7 @@ import (
 	"iter8.tools/operator/charts"
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/gateways"
 	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/render"
 )
@@ -45,7 +46,7 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	routes      = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+	httpRoutes  = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
 	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 )
 
@@ -92,12 +93,12 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: w.patchStatus}).Build()
 
 	w.cluster = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-		routes: "HTTPRouteList", deployments: "DeploymentList",
+		httpRoutes: "HTTPRouteList", deployments: "DeploymentList",
 	})
 	w.cluster.PrependReactor("patch", "httproutes", w.apply)
 	w.cluster.PrependReactor("delete", "httproutes", w.delete)
 	mapper := meta.NewDefaultRESTMapper(nil)
-	mapper.Add(routes.GroupVersion().WithKind("HTTPRoute"), meta.RESTScopeNamespace)
+	mapper.Add(httpRoutes.GroupVersion().WithKind("HTTPRoute"), meta.RESTScopeNamespace)
 	mapper.Add(deployments.GroupVersion().WithKind("Deployment"), meta.RESTScopeNamespace)
 
 	informers := &informers{handler: make(chan toolscache.ResourceEventHandler, 1)}
@@ -120,6 +121,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		Capabilities: NewCapabilities(served(gateway()), routeKinds),
 		Renders:      render.NewMemory(),
 		Live:         live,
+		Gateways:     gateways.New(t.Context(), gateways.Options{Client: w.cluster, Mapper: mapper}),
 		Executor:     &apply.Executor{Mapper: mapper, Live: live},
 		Accounts:     apply.NewAccounts(&rest.Config{Host: "::"}, w.cluster),
 		Recorder:     &events.FakeRecorder{Events: w.events},
@@ -175,10 +177,10 @@ func (w *world) apply(action clienttesting.Action) (bool, runtime.Object, error)
 	u.SetGeneration(version)
 	u.SetResourceVersion(fmt.Sprint(version))
 	tracker := w.cluster.Tracker()
-	if err := tracker.Create(routes, u, patch.Namespace); err == nil {
+	if err := tracker.Create(httpRoutes, u, patch.Namespace); err == nil {
 		return true, u, nil
 	}
-	return true, u, tracker.Update(routes, u, patch.Namespace)
+	return true, u, tracker.Update(httpRoutes, u, patch.Namespace)
 }
 
 func (w *world) delete(action clienttesting.Action) (bool, runtime.Object, error) {
@@ -186,7 +188,7 @@ func (w *world) delete(action clienttesting.Action) (bool, runtime.Object, error
 	if err := w.note("delete", d.Name); err != nil {
 		return true, nil, err
 	}
-	return true, nil, w.cluster.Tracker().Delete(routes, d.Namespace, d.Name)
+	return true, nil, w.cluster.Tracker().Delete(httpRoutes, d.Namespace, d.Name)
 }
 
 // answer has the cluster answer a write, such as "apply web" or any "delete", with an error, or well again.
@@ -244,7 +246,7 @@ func (w *world) change(t *testing.T, change func(*iter8v1alpha1.RoutingPolicy)) 
 
 // route gives a route of the cluster, nil if there is none.
 func (w *world) route(name string) *unstructured.Unstructured {
-	found, err := w.cluster.Tracker().Get(routes, "test", name)
+	found, err := w.cluster.Tracker().Get(httpRoutes, "test", name)
 	if err != nil {
 		return nil
 	}

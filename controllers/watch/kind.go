@@ -64,7 +64,7 @@ func (s *Set) run(ctx context.Context, target Target, w *kindWatch) {
 		switch {
 		case meta.IsNoMatchError(err):
 			err = ErrNotServed
-		case err == nil && mapping.Scope.Name() != meta.RESTScopeNameNamespace:
+		case err == nil && !s.options.ClusterScoped && mapping.Scope.Name() != meta.RESTScopeNameNamespace:
 			err = ErrClusterScoped
 		case err == nil:
 			resource = mapping.Resource

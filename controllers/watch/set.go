@@ -47,6 +47,8 @@ type Options struct {
 	Mapper meta.RESTMapper
 	// Namespaces to look at; none means all.
 	Namespaces []string
+	// ClusterScoped is for kinds whose objects have no namespace, which are refused otherwise.
+	ClusterScoped bool
 	// LabelSelectors narrow what is watched to the objects that one of them selects; none means all objects.
 	LabelSelectors []string
 	// Transform gives what is kept of an object. It must not keep the object itself unless Target.Full asks so.
@@ -156,7 +158,7 @@ func (s *Set) Get(target Target, key types.NamespacedName) (Object, State) {
 		return nil, State{}
 	}
 	for _, store := range w.storesFor(key.Namespace) {
-		if found, ok, err := store.GetByKey(key.String()); err == nil && ok {
+		if found, ok, err := store.GetByKey(cache.ObjectName{Namespace: key.Namespace, Name: key.Name}.String()); err == nil && ok {
 			return found.(Object), w.state()
 		}
 	}

@@ -94,11 +94,11 @@ func TestABadSpecStallsThePolicyAndLosesNothing(t *testing.T) {
 			template(routeTemplate("twice") + "---\n" + routeTemplate("twice")), "ForbiddenManifest: HTTPRoute twice is rendered twice"},
 		"an unknown field": {
 			template("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: app}\nspec: {rulez: []}"),
-			`Rejected: applying HTTPRoute app: `},
+			`UnsupportedByCluster: applying HTTPRoute app: `},
 		"values that break the chart's schema": {
 			chartWith("", "mirror", "", map[string]any{"rules": "all"}), "InvalidValues: invalid values: chart mirror: rules: got string, want array"},
 		"a chart that isn't there": {
-			chartWith("", "mirrror", "", nil), `ChartNotFound: chart not found: no chart "mirrror" is built into the operator; there are: mirror`},
+			chartWith("", "mirrror", "", nil), `ChartNotFound: chart not found: no chart "mirrror" is built into the operator; there are: mirror, mirror-istio`},
 		"a version that isn't there": {
 			chartWith("", "mirror", "9.x", nil), "VersionNotFound: version not found: the built-in chart mirror is version 0.14.0, which is not in 9.x"},
 		"a version that is none": {chartWith("", "mirror", "newest", nil), `InvalidVersion: invalid version range: spec.chart.version "newest"`},

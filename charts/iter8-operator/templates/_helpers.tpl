@@ -60,6 +60,10 @@ the values.
     {{- if not $.Values.impersonation.enabled }}
       {{- $_ := set $rule "verbs" (without $rule.verbs "impersonate") }}
     {{- end }}
+    {{- if has "gatewayclasses" $rule.resources }}
+      {{- $cluster = append $cluster (merge (dict "resources" (list "gatewayclasses")) $rule) }}
+      {{- $_ := set $rule "resources" (without $rule.resources "gatewayclasses") }}
+    {{- end }}
     {{- if not $rule.verbs }}
     {{- else if eq $role.kind "Role" }}
       {{- $own = append $own $rule }}

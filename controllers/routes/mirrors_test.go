@@ -1,35 +1,13 @@
-package routingpolicy
+package routes
 
 import (
+	"fmt"
 	"testing"
 
 	. "github.com/onsi/gomega"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
-	"sigs.k8s.io/yaml"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
-
-func manifest(t *testing.T, text string) *unstructured.Unstructured {
-	t.Helper()
-	g := NewWithT(t)
-	data, err := yaml.YAMLToJSON([]byte(text))
-	g.Expect(err).NotTo(HaveOccurred())
-	u := &unstructured.Unstructured{}
-	g.Expect(utiljson.Unmarshal(data, &u.Object)).To(Succeed())
-	return u
-}
-
-// aRoute with rules.
-func aRoute(name, rules string) string {
-	return "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: " + name + "}, spec: {rules: [" + rules + "]}}"
-}
-
-// mirrorTo is a filter, with further fields.
-func mirrorTo(backend, more string) string {
-	return "{type: RequestMirror, requestMirror: {backendRef: {" + backend + "}" + more + "}}"
-}
 
 func TestTheMirrorsInARoute(t *testing.T) {
 	const from = "backendRefs: [{name: web-v1, port: 80}]"
@@ -78,15 +56,68 @@ func TestTheMirrorsInARoute(t *testing.T) {
 			"{apiVersion: gateway.networking.k8s.io/v1beta1, kind: HTTPRoute, metadata: {name: web}, spec: {rules: [{" + from + ", filters: [" + v2 + "]}]}}",
 			mirror(iter8v1alpha1.Mirror{To: "web-v2:80"})},
 		"a route of another group":       {"{apiVersion: example.com/v1, kind: HTTPRoute, metadata: {name: web}, spec: {rules: [{filters: [" + v2 + "]}]}}", nil},
-		"another kind of route":          {"{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: web}, spec: {rules: [{filters: [" + v2 + "]}]}}", nil},
+		"another kind of route":          {"{apiVersion: gateway.networking.k8s.io/v1, kind: TCPRoute, metadata: {name: web}, spec: {rules: [{filters: [" + v2 + "]}]}}", nil},
 		"a shape that nobody knows here": {"{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: web}, spec: {rules: all}}", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			u := manifest(t, test.route)
 			before := u.DeepCopy()
-			g.Expect(mirrorsOf(u)).To(Equal(test.want))
+			g.Expect(Mirrors(u)).To(Equal(test.want))
 			g.Expect(u).To(Equal(before), "the manifest is changed")
+		})
+	}
+}
+
+func TestTheMirrorsOfOneOfSeveralBackends(t *testing.T) {
+	const rule = "{matches: [%s], backendRefs: [{name: a, port: 80}, {name: b, port: 80, filters: [%s]}], filters: [%s]}"
+	const rest = "metadata: {name: web}, spec: {rules: ["
+	v2, v3 := mirrorTo("name: web-v2", ""), mirrorTo("name: web-v3", ", percent: 5")
+	for name, test := range map[string]struct{ route, match string }{
+		"HTTP": {"{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, " + rest + fmt.Sprintf(rule, "{method: GET}", v3, v2) + "]}}", "GET"},
+		"GRPC": {"{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, " + rest + fmt.Sprintf(rule, "{method: {service: echo.Echo}, headers: [{name: x, value: why}]}", v3, v2) + "]}}",
+			"Exact echo.Echo/*, header x=why"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			route := name + "Route/web"
+			g.Expect(Mirrors(manifest(t, test.route))).To(Equal([]iter8v1alpha1.Mirror{
+				{Route: route, Match: test.match, From: "a:80, b:80", To: "web-v2", Percent: "100"},
+				{Route: route, Match: test.match, From: "b:80", To: "web-v3", Percent: "5"},
+			}))
+		})
+	}
+}
+
+func TestTheMirrorsInAVirtualService(t *testing.T) {
+	const route = "route: [{destination: {host: reviews, subset: v2}, weight: 90}, {destination: {host: reviews, port: {number: 9080}}, weight: 10}]"
+	const from = "reviews subset v2, reviews:9080"
+	for name, test := range map[string]struct {
+		http string
+		want []iter8v1alpha1.Mirror
+	}{
+		"no mirror": {route, nil},
+		"a mirror":  {route + ", mirror: {host: mirror}", []iter8v1alpha1.Mirror{{From: from, To: "mirror", Percent: "100"}}},
+		"a mirror by a subset and a port": {route + ", mirror: {host: mirror.test.svc.cluster.local, subset: v3, port: {number: 80}}",
+			[]iter8v1alpha1.Mirror{{From: from, To: "mirror.test.svc.cluster.local:80 subset v3", Percent: "100"}}},
+		"a percentage, as an integer":    {route + ", mirror: {host: mirror}, mirrorPercentage: {value: 5}", []iter8v1alpha1.Mirror{{From: from, To: "mirror", Percent: "5"}}},
+		"a percentage, as a fraction":    {route + ", mirror: {host: mirror}, mirrorPercentage: {value: 0.1}", []iter8v1alpha1.Mirror{{From: from, To: "mirror", Percent: "0.1"}}},
+		"the old field":                  {route + ", mirror: {host: mirror}, mirrorPercent: 7", []iter8v1alpha1.Mirror{{From: from, To: "mirror", Percent: "7"}}},
+		"the old field, spelled the old": {route + ", mirror: {host: mirror}, mirror_percent: 8", []iter8v1alpha1.Mirror{{From: from, To: "mirror", Percent: "8"}}},
+		"several mirrors": {route + ", mirrors: [{destination: {host: a}, percentage: {value: 1}}, {destination: {host: b}}]",
+			[]iter8v1alpha1.Mirror{{From: from, To: "a", Percent: "1"}, {From: from, To: "b", Percent: "100"}}},
+		"matches": {route + ", mirror: {host: mirror}, match: [{headers: {end-user: {exact: tester}, x: {}, z: {regex: a+}}, uri: {prefix: /api}, method: {exact: GET}}, " +
+			"{withoutHeaders: {z: {prefix: q}}, queryParams: {a: {exact: b}}, port: 80, sourceLabels: {app: web}, gateways: [mesh, edge], scheme: {exact: https}, authority: {exact: example.com}}]",
+			[]iter8v1alpha1.Mirror{{From: from, To: "mirror", Percent: "100",
+				Match: "method=GET, uri=/api*, header end-user=tester, header x, header z~a+ or " +
+					"scheme=https, authority=example.com, without header z=q*, query a=b, port 80, from app=web, at mesh and edge"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for i := range test.want {
+				test.want[i].Route = "VirtualService/web"
+			}
+			u := manifest(t, "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: web}, spec: {hosts: [web], http: [{"+test.http+"}]}}")
+			NewWithT(t).Expect(Mirrors(u)).To(Equal(test.want))
 		})
 	}
 }
@@ -107,7 +138,7 @@ func TestMirrorTargetsAreSummedUp(t *testing.T) {
 		"one target in different parts":      {[]iter8v1alpha1.Mirror{to("a", "100"), to("a", "20")}, "a,a (20%)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(targetsOf(test.mirrors)).To(Equal(test.want))
+			NewWithT(t).Expect(Targets(test.mirrors)).To(Equal(test.want))
 		})
 	}
 }

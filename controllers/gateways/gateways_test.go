@@ -1,0 +1,183 @@
+package gateways
+
+import (
+	"errors"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/yaml"
+)
+
+func TestMain(m *testing.M) {
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(5 * time.Millisecond)
+	os.Exit(m.Run())
+}
+
+var (
+	gatewayResource = gatewayv1.SchemeGroupVersion.WithResource("gateways")
+	classResource   = gatewayv1.SchemeGroupVersion.WithResource("gatewayclasses")
+	policy          = types.NamespacedName{Namespace: "test", Name: "policy"}
+	edge            = types.NamespacedName{Namespace: "test", Name: "edge"}
+)
+
+// world is a Gateways over a cluster that a test writes to.
+type world struct {
+	*WithT
+	cluster  *dynamicfake.FakeDynamicClient
+	gateways *Gateways
+
+	mu   sync.Mutex
+	told []string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{WithT: NewWithT(t)}
+	w.cluster = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
+		gatewayResource: "GatewayList", classResource: "GatewayClassList",
+	})
+	mapper := meta.NewDefaultRESTMapper(nil)
+	// What a mapper makes up is "gatewaies".
+	mapper.AddSpecific(gatewayTarget.GroupVersionKind, gatewayResource, gatewayResource, meta.RESTScopeNamespace)
+	mapper.Add(classTarget.GroupVersionKind, meta.RESTScopeRoot)
+	w.gateways = New(t.Context(), Options{Client: w.cluster, Mapper: mapper})
+	w.gateways.Listen(func(policy types.NamespacedName) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.told = append(w.told, policy.Name)
+	})
+	return w
+}
+
+// told polls who was told, and forgets it.
+func (w *world) toldSince() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	told := w.told
+	w.told = nil
+	return told
+}
+
+func (w *world) parse(text string) *unstructured.Unstructured {
+	data, err := yaml.YAMLToJSON([]byte(text))
+	w.Expect(err).NotTo(HaveOccurred())
+	u := &unstructured.Unstructured{}
+	w.Expect(utiljson.Unmarshal(data, &u.Object)).To(Succeed())
+	return u
+}
+
+func (w *world) create(resource schema.GroupVersionResource, text string) {
+	u := w.parse(text)
+	w.Expect(w.cluster.Tracker().Create(resource, u, u.GetNamespace())).To(Succeed())
+}
+
+func (w *world) update(resource schema.GroupVersionResource, text string) {
+	u := w.parse(text)
+	w.Expect(w.cluster.Tracker().Update(resource, u, u.GetNamespace())).To(Succeed())
+}
+
+func aGateway(class, more string) string {
+	return "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: edge, namespace: test}, spec: {gatewayClassName: " + class + "}, status: {" + more + "}}"
+}
+
+func aClass(features string) string {
+	return "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: shiny}, status: {supportedFeatures: [" + features + "]}}"
+}
+
+// aRoute that mirrors to two backends, to one of them a part.
+func (w *world) aRoute() *unstructured.Unstructured {
+	return w.parse("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: web}, spec: {parentRefs: [{name: edge}, {group: '', kind: Service, name: web}], " +
+		"rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: v2}}}, {type: RequestMirror, requestMirror: {backendRef: {name: v3}, percent: 5}}]}]}}")
+}
+
+func TestWhatAGatewayLacks(t *testing.T) {
+	const (
+		mirror  = "HTTPRoute web mirrors requests, and GatewayClass shiny, of Gateway test/edge, does not list the feature HTTPRouteRequestMirror"
+		several = "HTTPRoute web has several mirrors in a rule, and GatewayClass shiny, of Gateway test/edge, does not list the feature HTTPRouteRequestMultipleMirrors"
+		part    = "HTTPRoute web mirrors a part of the requests, and GatewayClass shiny, of Gateway test/edge, does not list the feature HTTPRouteRequestPercentageMirror"
+	)
+	for name, test := range map[string]struct {
+		gateway, class string
+		want           []string
+	}{
+		"nothing":                                 {aGateway("shiny", ""), aClass("{name: HTTPRouteRequestMirror}, {name: HTTPRouteRequestMultipleMirrors}, {name: HTTPRouteRequestPercentageMirror}"), nil},
+		"nothing, in the old form of the list":    {aGateway("shiny", ""), aClass("HTTPRouteRequestMirror, HTTPRouteRequestMultipleMirrors, HTTPRouteRequestPercentageMirror"), nil},
+		"a percentage":                            {aGateway("shiny", ""), aClass("{name: HTTPRouteRequestMirror}, {name: HTTPRouteRequestMultipleMirrors}"), []string{part}},
+		"all of it":                               {aGateway("shiny", ""), aClass("{name: HTTPRoute}"), []string{mirror, several, part}},
+		"that its class publishes nothing":        {aGateway("shiny", ""), aClass(""), nil},
+		"a class that is there":                   {aGateway("dull", ""), aClass("{name: HTTPRoute}"), nil},
+		"itself":                                  {"", aClass("{name: HTTPRoute}"), nil},
+		"a Gateway of that name in its namespace": {"{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: edge, namespace: other}, spec: {gatewayClassName: shiny}}", aClass("{name: HTTPRoute}"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if test.gateway != "" {
+				w.create(gatewayResource, test.gateway)
+			}
+			w.create(classResource, test.class)
+			w.gateways.Follow(policy, []types.NamespacedName{edge})
+			w.Eventually(w.gateways.Pending).Should(BeFalse())
+			route := w.aRoute()
+			w.Expect(w.gateways.Lacking(route, "test")).To(Equal(test.want))
+			w.Expect(route).To(Equal(w.aRoute()), "the route is changed")
+			unstructured.RemoveNestedField(route.Object, "spec", "rules")
+			w.Expect(w.gateways.Lacking(route, "test")).To(BeEmpty(), "without mirrors it takes nothing")
+		})
+	}
+}
+
+func TestPoliciesAreToldOfWhatMatters(t *testing.T) {
+	w := newWorld(t)
+	w.create(gatewayResource, aGateway("dull", ""))
+	w.create(classResource, aClass("{name: HTTPRoute}"))
+	w.gateways.Follow(policy, []types.NamespacedName{edge})
+	w.gateways.Follow(types.NamespacedName{Namespace: "test", Name: "other"}, []types.NamespacedName{{Namespace: "test", Name: "inner"}})
+	w.Eventually(w.gateways.Pending).Should(BeFalse())
+	w.Eventually(w.toldSince).Should(ContainElement("policy"), "that all is read")
+	w.Eventually(w.toldSince).Should(BeEmpty())
+
+	w.update(gatewayResource, aGateway("dull", "addresses: []"))
+	w.update(gatewayResource, aGateway("shiny", ""))
+	w.Eventually(w.toldSince).Should(Equal([]string{"policy"}), "of another class of the Gateway, not of its status")
+
+	w.update(classResource, aClass("{name: HTTPRoute}"))
+	w.update(classResource, aClass("{name: HTTPRoute}, {name: HTTPRouteRequestMirror}"))
+	w.Eventually(w.toldSince).Should(ConsistOf("policy", "other"), "of other features")
+
+	w.Expect(w.cluster.Tracker().Delete(gatewayResource, "test", "edge")).To(Succeed())
+	w.Eventually(w.toldSince).Should(Equal([]string{"policy"}))
+
+	w.gateways.Follow(policy, nil)
+	w.update(classResource, aClass(""))
+	w.Eventually(w.toldSince).Should(Equal([]string{"other"}))
+	w.gateways.Follow(types.NamespacedName{Namespace: "test", Name: "other"}, nil)
+	w.Expect(w.gateways.gateways.Targets()).To(BeEmpty())
+	w.Expect(w.gateways.classes.Targets()).To(BeEmpty())
+	w.Expect(w.gateways.interest).To(BeEmpty())
+	w.Expect(w.gateways.followed).To(BeEmpty())
+}
+
+func TestWhatCanNotBeReadLacksNothing(t *testing.T) {
+	w := newWorld(t)
+	w.create(gatewayResource, aGateway("shiny", ""))
+	w.cluster.PrependReactor("list", "gatewayclasses", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(classResource.GroupResource(), "", errors.New("not you"))
+	})
+	w.gateways.Follow(policy, []types.NamespacedName{edge})
+	w.Eventually(w.gateways.Pending).Should(BeFalse())
+	w.Expect(w.gateways.Lacking(w.aRoute(), "test")).To(BeEmpty())
+}

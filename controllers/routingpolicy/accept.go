@@ -1,0 +1,71 @@
+package routingpolicy
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/routes"
+)
+
+// support refuses routes that their gateways can't serve as they are meant: a mirror that is left out, or that
+// gets all requests in place of some, is worse than one that isn't there and says why.
+func (r *Reconciler) support(_ context.Context, s *scope) outcome {
+	var attached []types.NamespacedName
+	mirrors := false
+	for _, m := range s.manifests {
+		for _, gateway := range routes.Gateways(m, s.policy.Namespace) {
+			if !slices.Contains(attached, gateway) {
+				attached = append(attached, gateway)
+			}
+			mirrors = mirrors || len(routes.Needs(m)) > 0
+		}
+	}
+	r.Gateways.Follow(s.name(), attached)
+	if !mirrors {
+		return proceed
+	}
+	if r.Gateways.Pending() {
+		return await
+	}
+	var lacking []string
+	for _, m := range s.manifests {
+		lacking = append(lacking, r.Gateways.Lacking(m, s.policy.Namespace)...)
+	}
+	if len(lacking) > 0 {
+		return s.fail(iter8v1alpha1.ConditionApplied, iter8v1alpha1.ReasonUnsupportedByGateway, strings.Join(lacking, "; "))
+	}
+	return proceed
+}
+
+// accept finds what the gateways say of the objects that stand, whatever became of the newest ones.
+func (r *Reconciler) accept(s *scope) {
+	inventory := s.policy.Status.Applied
+	if s.result != nil {
+		inventory = s.result.Inventory
+	}
+	verdicts := make([]routes.Verdict, 0, len(inventory))
+	for _, entry := range inventory {
+		live := r.Live.Get(schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind), types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name})
+		if live != nil && live.UID == entry.UID {
+			verdicts = append(verdicts, live.Acceptance)
+		}
+	}
+	switch verdict := routes.Worst(verdicts); {
+	case verdict.Status == "" && s.result == nil:
+		// Nothing is known of what stands, and the phase that ended the reconcile says why.
+	case verdict.Status == "":
+		s.succeed(iter8v1alpha1.ConditionAccepted, iter8v1alpha1.ReasonAccepted, "no routes are applied")
+	case verdict.Status == metav1.ConditionFalse:
+		s.fail(iter8v1alpha1.ConditionAccepted, verdict.Reason, verdict.Message)
+	case verdict.Status == metav1.ConditionTrue:
+		s.succeed(iter8v1alpha1.ConditionAccepted, verdict.Reason, verdict.Message)
+	default:
+		s.found[iter8v1alpha1.ConditionAccepted] = finding{open: true, reason: verdict.Reason, message: verdict.Message}
+	}
+}
