@@ -8,5 +8,5 @@ import "embed"
 
 // FS holds one directory for each built-in chart, named after it.
 //
-//go:embed all:mirror
+//go:embed all:mirror all:mirror-istio
 var FS embed.FS

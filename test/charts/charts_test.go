@@ -19,7 +19,7 @@ import (
 var environment = sync.OnceValues(func() (*env.Environment, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	e, err := env.Start(ctx, env.Options{CRDs: true})
+	e, err := env.Start(ctx, env.Options{CRDs: true, IstioCRDs: true})
 	started = e
 	return e, err
 })

@@ -1,99 +1,14 @@
 package charts
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
-	"io"
-	"os"
-	"path/filepath"
-	"slices"
+	"fmt"
 	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
-	helmchart "helm.sh/helm/v3/pkg/chart"
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
-	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
-	"iter8.tools/operator/charts"
-	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/render"
 )
-
-// A mirrorCase is what a NAME.in.yaml holds: a Subject, a RoutingPolicy, and the state of the cluster.
-type mirrorCase struct {
-	Subject iter8v1alpha1.Subject
-	Policy  iter8v1alpha1.RoutingPolicy
-	Cluster struct {
-		// Available are the variants that are.
-		Available []string `json:"available"`
-		// APIVersions that the cluster serves; none where it isn't known.
-		APIVersions []string `json:"apiVersions"`
-	}
-	// manifests are the Subject and the RoutingPolicy as they are written.
-	manifests []*unstructured.Unstructured
-}
-
-func TestMirrorRendersWhatItsGoldenFilesSay(t *testing.T) {
-	for name, in := range mirrorCases(t) {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			input := in.input(t)
-			manifests, err := render.Manifests(input)
-			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(input).To(Equal(in.input(t)), "rendering changes its input")
-
-			got := marshal(t, manifests)
-			golden := filepath.Join("testdata", "mirror", name+".out.yaml")
-			if os.Getenv("UPDATE_GOLDEN") != "" {
-				g.Expect(os.WriteFile(golden, got, 0o600)).To(Succeed())
-			}
-			want, err := os.ReadFile(golden)
-			g.Expect(err).NotTo(HaveOccurred(), "make golden writes it")
-			g.Expect(string(got)).To(Equal(string(want)), "make golden rewrites it, if this is meant")
-		})
-	}
-}
-
-func TestEveryMirrorGoldenFileHasItsInput(t *testing.T) {
-	g := NewWithT(t)
-	outputs, err := filepath.Glob(filepath.Join("testdata", "mirror", "*.out.yaml"))
-	g.Expect(err).NotTo(HaveOccurred())
-	for _, output := range outputs {
-		g.Expect(strings.TrimSuffix(output, ".out.yaml") + ".in.yaml").To(BeAnExistingFile())
-	}
-}
-
-func TestTheAPIAcceptsWhatMirrorRenders(t *testing.T) {
-	cluster := controlPlane(t).Client()
-	for name, in := range mirrorCases(t) {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			for _, manifest := range in.manifests {
-				g.Expect(cluster.Create(t.Context(), manifest, client.DryRunAll)).To(Succeed())
-			}
-
-			golden, err := os.ReadFile(filepath.Join("testdata", "mirror", name+".out.yaml"))
-			g.Expect(err).NotTo(HaveOccurred())
-			for _, document := range documents(t, golden) {
-				sent := &unstructured.Unstructured{Object: object(t, document)}
-				sent.SetNamespace(in.Policy.Namespace)
-				kept := sent.DeepCopy()
-				g.Expect(cluster.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(kept),
-					client.DryRunAll, client.FieldOwner(iter8v1alpha1.FieldManager))).To(Succeed())
-				g.Expect(equality.Semantic.DeepDerivative(sent.Object, kept.Object)).To(BeTrue(),
-					"the API keeps\n%v\nof\n%v", kept.Object, sent.Object)
-			}
-		})
-	}
-}
 
 func TestMirrorRefusesValuesThatCannotBe(t *testing.T) {
 	const rule = "rules: [{filters: [%s]}]"
@@ -122,129 +37,83 @@ func TestMirrorRefusesValuesThatCannotBe(t *testing.T) {
 		"a denominator of zero":                    {mirror(", fraction: {numerator: 1, denominator: 0}"), "denominator: minimum: got 0, want 1"},
 		"a fraction without a numerator":           {mirror(", fraction: {denominator: 10}"), "fraction: missing property 'numerator'"},
 		"both a percentage and a fraction":         {mirror(", percent: 1, fraction: {numerator: 1}"), "'not' failed"},
+		"a kind that is no route that can mirror":  {"rules: [{}]\nkind: TLSRoute", "kind: value must be one of 'HTTPRoute', 'GRPCRoute'"},
+		"methods that are neither":                 {"rules: [{}]\nmirrorUnsafeMethods: never", "mirrorUnsafeMethods: got string, want boolean"},
+		"matches that are no objects":              {"rules: [{matches: [/]}]", "rules.0.matches.0: got string, want object"},
+		"a filter that gRPC doesn't have":          {"kind: GRPCRoute\n" + filter("{type: URLRewrite}"), "rules.0.filters.0.type: value must be one of"},
+		"such a filter of a backendRef":            {"kind: GRPCRoute\nrules: [{backendRefs: [{name: v1, filters: [{type: CORS}]}]}]", "rules.0.backendRefs.0.filters.0.type: value must be one of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			_, err := render.Manifests(render.Input{
-				Chart:     mirrorChart(t),
-				Values:    object(t, []byte(test.values)),
-				Namespace: "default",
-				Policy:    "httpbin-route",
-				Subject:   types.NamespacedName{Namespace: "default", Name: "httpbin"},
-			})
+			_, err := renderFor(t, "mirror", test.values)
 			g.Expect(err).To(MatchError(render.ErrInvalidValues))
 			g.Expect(err).To(MatchError(ContainSubstring(test.message)))
 		})
 	}
 }
 
-func mirrorCases(t *testing.T) map[string]*mirrorCase {
-	t.Helper()
-	g := NewWithT(t)
-	files, err := filepath.Glob(filepath.Join("testdata", "mirror", "*.in.yaml"))
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(files).NotTo(BeEmpty())
-
-	cases := make(map[string]*mirrorCase, len(files))
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		g.Expect(err).NotTo(HaveOccurred())
-		parts := documents(t, data)
-		g.Expect(parts).To(HaveLen(3), "%s: a Subject, a RoutingPolicy and the state of the cluster", file)
-		in := &mirrorCase{}
-		for i, part := range []any{&in.Subject, &in.Policy, &in.Cluster} {
-			g.Expect(yaml.UnmarshalStrict(parts[i], part)).To(Succeed(), file)
+func TestMirrorRefusesWhatItCannotRender(t *testing.T) {
+	const (
+		mirrored = "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: v2, port: 80}}}]"
+		safe     = "mirrorUnsafeMethods: false\n"
+	)
+	for name, test := range map[string]struct {
+		values  string
+		weight  int32
+		message string
+	}{
+		"a weight that is no percentage": {"rules: [{}, {" + mirrored + "}]", 101,
+			"rules[1] mirrors to Service v2 of variant v2, whose weight is 101: as a percentage it must be 0 to 100, or set percent in the filter"},
+		"gRPC by its methods": {"kind: GRPCRoute\n" + safe + "rules: [{}]", 100,
+			"mirrorUnsafeMethods is false, but every gRPC call is a POST, so that a GRPCRoute would mirror nothing; leave the value out"},
+		"a method that another rule names": {safe + "rules: [{matches: [{method: GET}]}, {" + mirrored + "}]", 100,
+			"mirrorUnsafeMethods is false, rules[1] mirrors PathPrefix / whatever the method, and rules[0] matches that with method GET: if the first were split by methods, others might answer; name the methods in the matches of rules[1]"},
+		"a method that the same rule names": {safe + "rules: [{matches: [{path: {type: Exact, value: /a}, method: HEAD}, {path: {type: Exact, value: /a}}], " + mirrored + "}]", 100,
+			"rules[0] mirrors Exact /a whatever the method, and rules[0] matches that with method HEAD"},
+		"a method beside a regular expression": {safe + "rules: [{matches: [{path: {type: RegularExpression, value: /b}, method: OPTIONS}]}, {matches: [{path: {type: RegularExpression, value: /a}}], " + mirrored + "}]", 100,
+			"rules[1] mirrors RegularExpression paths whatever the method, and rules[0] matches that with method OPTIONS"},
+		"too many rules to split": {safe + "rules: [" + strings.Repeat("{"+mirrored+"}, ", 9) + "]", 100,
+			"mirrorUnsafeMethods is false, which makes 18 rules with 36 matches, at most 3 in one, of the 9 rules here; the Gateway API allows 16 rules and 128 matches, at most 64 in one: mirror fewer rules, or name methods in the matches of the mirrored ones"},
+		"too many matches to split": {safe + "rules: [" + strings.Repeat("{matches: ["+strings.Repeat("{}, ", 5)+"], "+mirrored+"}, ", 7) + "]", 100,
+			"makes 14 rules with 140 matches, at most 15 in one"},
+		"too many matches in one rule": {safe + "rules: [{matches: [" + strings.Repeat("{}, ", 22) + "], " + mirrored + "}]", 100,
+			"makes 2 rules with 88 matches, at most 66 in one"},
+	} {
+		// It is refused from the start, not when the variant comes.
+		for _, available := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, available %t", name, available), func(t *testing.T) {
+				g := NewWithT(t)
+				_, err := renderFor(t, "mirror", test.values, render.Variant{
+					Name: "v2", Number: 2, Available: available, Weight: test.weight, Weighted: true,
+					Resources: []render.Resource{{Kind: "Service", Name: "v2"}},
+				})
+				g.Expect(err).To(MatchError(ContainSubstring(test.message)))
+			})
 		}
-		for _, part := range parts[:2] {
-			in.manifests = append(in.manifests, &unstructured.Unstructured{Object: object(t, part)})
-		}
-		cases[strings.TrimSuffix(filepath.Base(file), ".in.yaml")] = in
-	}
-	return cases
-}
-
-// input is what the operator would render for the case.
-func (in *mirrorCase) input(t *testing.T) render.Input {
-	t.Helper()
-	input := render.Input{
-		Chart:       mirrorChart(t),
-		Values:      object(t, in.Policy.Spec.Values.Raw),
-		Namespace:   in.Policy.Namespace,
-		Policy:      in.Policy.Name,
-		Subject:     client.ObjectKeyFromObject(&in.Subject),
-		APIVersions: in.Cluster.APIVersions,
-	}
-	for i, variant := range in.Subject.Spec.Variants {
-		triggers := in.Policy.Spec.Trigger == nil || slices.Contains(in.Policy.Spec.Trigger.Variants, variant.Name)
-		state := render.Variant{
-			Name:      variant.Name,
-			Number:    i + 1,
-			Available: !triggers || slices.Contains(in.Cluster.Available, variant.Name),
-			Weight:    1,
-		}
-		for _, resource := range variant.Resources {
-			state.Resources = append(state.Resources, render.Resource{Kind: resource.Kind, Name: resource.Name})
-		}
-		input.Variants = append(input.Variants, state)
-	}
-	return input
-}
-
-func marshal(t *testing.T, manifests []*unstructured.Unstructured) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	for i, manifest := range manifests {
-		if i > 0 {
-			out.WriteString("---\n")
-		}
-		data, err := yaml.Marshal(manifest.Object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out.Write(data)
-	}
-	return out.Bytes()
-}
-
-func documents(t *testing.T, data []byte) [][]byte {
-	t.Helper()
-	var all [][]byte
-	for reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(data))); ; {
-		document, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, document)
 	}
 }
 
-// object reads YAML or JSON as the API machinery does: integers stay integers.
-func object(t *testing.T, data []byte) map[string]any {
-	t.Helper()
-	json, err := yaml.YAMLToJSON(data)
-	if err != nil {
-		t.Fatal(err)
+func TestMirrorTakesAVersionThatTheClusterServes(t *testing.T) {
+	const v1, v1alpha2, v1beta1 = "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1alpha2", "gateway.networking.k8s.io/v1beta1"
+	for name, test := range map[string]struct {
+		kind   string
+		served []string
+		want   string
+	}{
+		"nothing is known":         {"GRPCRoute", nil, v1},
+		"gRPC in the old version":  {"GRPCRoute", []string{v1alpha2 + "/GRPCRoute", v1 + "/HTTPRoute"}, v1alpha2},
+		"gRPC in both":             {"GRPCRoute", []string{v1alpha2 + "/GRPCRoute", v1 + "/GRPCRoute"}, v1},
+		"HTTP in a version of its": {"HTTPRoute", []string{v1alpha2 + "/HTTPRoute", v1beta1 + "/HTTPRoute"}, v1beta1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			manifests, err := render.Manifests(render.Input{
+				Chart: builtIn(t, "mirror"), Namespace: "default", Policy: "httpbin-route", APIVersions: test.served,
+				Values: map[string]any{"kind": test.kind, "rules": []any{map[string]any{}}},
+			})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(manifests).To(HaveExactElements(And(
+				HaveField("GetAPIVersion()", test.want), HaveField("GetKind()", test.kind), HaveField("GetName()", "httpbin-route"))))
+		})
 	}
-	object := map[string]any{}
-	if err := utiljson.Unmarshal(json, &object); err != nil {
-		t.Fatal(err)
-	}
-	return object
-}
-
-// mirrorChart is the chart as it is built into the operator.
-func mirrorChart(t *testing.T) *helmchart.Chart {
-	t.Helper()
-	builtIn, err := chart.LoadBuiltIn(charts.FS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	mirror, err := builtIn.Resolve(iter8v1alpha1.ChartReference{Name: "mirror", Version: "0.14.x"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return mirror.Helm
 }

@@ -9,31 +9,64 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"iter8.tools/operator/controllers/render"
 )
 
 func TestTheAPIAcceptsTheSamples(t *testing.T) {
-	g := NewWithT(t)
 	cluster := controlPlane(t).Client()
-	files, err := filepath.Glob(inRepository("config", "samples", "*.yaml"))
-	g.Expect(err).NotTo(HaveOccurred())
+	for name, folder := range map[string]string{
+		"the Gateway API's": inRepository("config", "samples"),
+		"Istio's":           inRepository("config", "samples", "istio"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+			g.Expect(err).NotTo(HaveOccurred())
 
-	var samples []string
-	var listed struct {
-		Resources []string `json:"resources"`
+			var samples []string
+			var listed struct {
+				Resources []string `json:"resources"`
+			}
+			for _, file := range files {
+				data, err := os.ReadFile(file)
+				g.Expect(err).NotTo(HaveOccurred())
+				if filepath.Base(file) == "kustomization.yaml" {
+					g.Expect(yaml.Unmarshal(data, &listed)).To(Succeed())
+					continue
+				}
+				samples = append(samples, filepath.Base(file))
+				for _, document := range documents(t, data) {
+					sample := &unstructured.Unstructured{Object: object(t, document)}
+					sample.SetNamespace("default")
+					g.Expect(cluster.Create(t.Context(), sample, client.DryRunAll, client.FieldValidation("Strict"))).To(Succeed(), file)
+				}
+			}
+			g.Expect(listed.Resources).To(ConsistOf(samples), "kustomization.yaml lists every sample")
+		})
 	}
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		g.Expect(err).NotTo(HaveOccurred())
-		if filepath.Base(file) == "kustomization.yaml" {
-			g.Expect(yaml.Unmarshal(data, &listed)).To(Succeed())
-			continue
-		}
-		samples = append(samples, filepath.Base(file))
-		for _, document := range documents(t, data) {
-			sample := &unstructured.Unstructured{Object: object(t, document)}
-			sample.SetNamespace("default")
-			g.Expect(cluster.Create(t.Context(), sample, client.DryRunAll, client.FieldValidation("Strict"))).To(Succeed(), file)
-		}
+}
+
+func TestSamplesRenderWhatGoldenFilesSay(t *testing.T) {
+	for name, test := range map[string]struct{ folder, golden string }{
+		"the Gateway API's": {"", "mirror/one-available"},
+		"Istio's":           {"istio", "mirror-istio/tester-while"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			in := goldenCases(t)[test.golden]
+			sample := &goldenCase{Cluster: in.Cluster}
+			for file, object := range map[string]client.Object{"subject.yaml": &sample.Subject, "routingpolicy.yaml": &sample.Policy} {
+				data, err := os.ReadFile(inRepository("config", "samples", test.folder, file))
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(yaml.UnmarshalStrict(data, object)).To(Succeed())
+				object.SetNamespace("default")
+			}
+			manifests, err := render.Manifests(sample.input(t))
+			g.Expect(err).NotTo(HaveOccurred())
+			golden, err := os.ReadFile(in.output)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(string(marshal(t, manifests))).To(Equal(string(golden)))
+		})
 	}
-	g.Expect(listed.Resources).To(ConsistOf(samples), "kustomization.yaml lists every sample")
 }
