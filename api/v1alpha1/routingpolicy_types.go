@@ -96,7 +96,7 @@ type ChartReference struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?|oci)://.+')",message="a repository's address starts with https://, http:// or oci://; leave it out for the charts that are built into the operator"
 	Repository string `json:"repository,omitempty"`
 
-	// name of the chart. Built in is: mirror.
+	// name of the chart. Built in are: mirror, mirror-istio.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
@@ -157,7 +157,7 @@ type RoutingPolicyStatus struct {
 	// +listType=atomic
 	Applied []AppliedObject `json:"applied,omitempty"`
 
-	// conditions of the policy: ChartResolved, Rendered and Applied, and Ready, which sums them up.
+	// conditions of the policy: ChartResolved, Rendered, Applied and Accepted, and Ready, which sums them up.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	// +listType=map

@@ -2,6 +2,7 @@ package routes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -60,26 +61,23 @@ var severity = map[metav1.ConditionStatus]int{metav1.ConditionTrue: 1, metav1.Co
 
 // acceptedByParents reads status.parents, in which every parent of a route is to report on its own.
 func acceptedByParents(object *unstructured.Unstructured) Verdict {
-	var route struct {
-		Metadata metav1.ObjectMeta         `json:"metadata"`
-		Spec     gatewayv1.CommonRouteSpec `json:"spec"`
-		Status   gatewayv1.RouteStatus     `json:"status"`
-	}
-	if err := decode(object, &route); err != nil {
+	var parentRefs []gatewayv1.ParentReference
+	var reports []gatewayv1.RouteParentStatus
+	if err := errors.Join(decode(object, &parentRefs, "spec", "parentRefs"), decode(object, &reports, "status", "parents")); err != nil {
 		return unreadable(object, err)
 	}
-	about := title(object)
-	if len(route.Spec.ParentRefs) == 0 {
+	about, namespace := title(object), object.GetNamespace()
+	if len(parentRefs) == 0 {
 		return Verdict{metav1.ConditionUnknown, iter8v1alpha1.ReasonNotReported, about + " names no parentRefs, so no gateway reports on it"}
 	}
-	verdicts := make([]Verdict, 0, len(route.Spec.ParentRefs))
-	for _, ref := range route.Spec.ParentRefs {
-		parent := parentOf(ref, route.Metadata.Namespace)
+	verdicts := make([]Verdict, 0, len(parentRefs))
+	for _, ref := range parentRefs {
+		parent := parentOf(ref, namespace)
 		reported := false
-		for _, report := range route.Status.Parents {
-			if parentOf(report.ParentRef, route.Metadata.Namespace) == parent {
+		for _, report := range reports {
+			if parentOf(report.ParentRef, namespace) == parent {
 				reported = true
-				verdicts = append(verdicts, acceptedBy(about, parent, report.Conditions, route.Metadata.Generation))
+				verdicts = append(verdicts, acceptedBy(about, parent, report.Conditions, object.GetGeneration()))
 			}
 		}
 		if !reported {
@@ -155,15 +153,12 @@ func (p parent) String() string {
 // acceptedByIstio reads what Istio writes into the status of its own kinds. Without its analysis being turned
 // on, which is the default, it writes nothing.
 func acceptedByIstio(object *unstructured.Unstructured) Verdict {
-	var reported struct {
-		Metadata metav1.ObjectMeta `json:"metadata"`
-		Status   istioStatus       `json:"status"`
-	}
-	if err := decode(object, &reported); err != nil {
+	var status istioStatus
+	if err := decode(object, &status, "status"); err != nil {
 		return unreadable(object, err)
 	}
 	const istio = "Istio"
-	about, status, generation := title(object), reported.Status, reported.Metadata.Generation
+	about, generation := title(object), object.GetGeneration()
 	if len(status.Conditions) == 0 && len(status.ValidationMessages) == 0 && status.ObservedGeneration == nil {
 		return Verdict{metav1.ConditionUnknown, iter8v1alpha1.ReasonNotReported, about + ": Istio reports nothing on it"}
 	}

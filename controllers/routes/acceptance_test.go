@@ -91,7 +91,7 @@ func TestWhatIstioSaysOfItsOwn(t *testing.T) {
 		"a condition that doesn't hold":    {"status: {conditions: [{type: Reconciled, status: 'False', reason: Stuck, message: 1/2 proxies}]}", refusal("Stuck", "VirtualService web: Istio says Reconciled False: Stuck: 1/2 proxies")},
 		"a condition without a reason":     {"status: {conditions: [{type: Reconciled, status: 'False'}]}", refusal(iter8v1alpha1.ReasonNotAccepted, "VirtualService web: Istio says Reconciled False: NotAccepted")},
 		"a reason that is none of ours":    {"status: {conditions: [{type: Reconciled, status: 'False', reason: 'not yet!'}]}", refusal(iter8v1alpha1.ReasonNotAccepted, "VirtualService web: Istio says Reconciled False: NotAccepted")},
-		"what can't be read":               {"status: all", awaiting("VirtualService web has a status that can't be read: json: cannot unmarshal string into Go struct field .status of type routes.istioStatus")},
+		"what can't be read":               {"status: all", awaiting("VirtualService web has a status that can't be read: json: cannot unmarshal string into Go value of type routes.istioStatus")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := manifest(t, "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: web, namespace: test, generation: 3}, "+test.status+"}")

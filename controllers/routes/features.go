@@ -46,14 +46,12 @@ func Gateways(object *unstructured.Unstructured, namespace string) []types.Names
 	if object.GroupVersionKind().Group != gatewayv1.GroupName {
 		return nil
 	}
-	var route struct {
-		Spec gatewayv1.CommonRouteSpec `json:"spec"`
-	}
-	if err := decode(object, &route); err != nil {
+	var parentRefs []gatewayv1.ParentReference
+	if err := decode(object, &parentRefs, "spec", "parentRefs"); err != nil {
 		return nil
 	}
 	var gateways []types.NamespacedName
-	for _, ref := range route.Spec.ParentRefs {
+	for _, ref := range parentRefs {
 		p := parentOf(ref, namespace)
 		name := types.NamespacedName{Namespace: p.namespace, Name: p.name}
 		if p.group == gatewayv1.GroupName && p.kind == "Gateway" && !slices.Contains(gateways, name) {

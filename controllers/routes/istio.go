@@ -7,14 +7,8 @@ import (
 	"strings"
 )
 
-// virtualService is what is read of a VirtualService:
+// httpRoute is what is read of an entry of a VirtualService's http:
 // https://istio.io/latest/docs/reference/config/networking/virtual-service/.
-type virtualService struct {
-	Spec struct {
-		HTTP []httpRoute `json:"http"`
-	} `json:"spec"`
-}
-
 type httpRoute struct {
 	Match []httpMatchRequest `json:"match"`
 	Route []struct {
@@ -62,9 +56,9 @@ type stringMatch struct {
 	Regex  *string `json:"regex"`
 }
 
-func inVirtualService(service *virtualService) []mirroring {
+func inVirtualService(routes []httpRoute) []mirroring {
 	var all []mirroring
-	for _, route := range service.Spec.HTTP {
+	for _, route := range routes {
 		matches := make([]string, 0, len(route.Match))
 		for _, m := range route.Match {
 			matches = append(matches, m.String())

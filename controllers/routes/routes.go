@@ -5,6 +5,7 @@ package routes
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -50,11 +51,11 @@ func mirrorings(object *unstructured.Unstructured) []mirroring {
 		}
 		return inGRPCRoute(&route)
 	case kind.Group == istioGroup && kind.Kind == "VirtualService":
-		var service virtualService
-		if err := decode(object, &service); err != nil {
+		var routes []httpRoute
+		if err := decode(object, &routes, "spec", "http"); err != nil {
 			return nil
 		}
-		return inVirtualService(&service)
+		return inVirtualService(routes)
 	default:
 		return nil
 	}
@@ -80,11 +81,16 @@ func Mirrors(object *unstructured.Unstructured) []iter8v1alpha1.Mirror {
 // Name is how the status names a routing object.
 func Name(kind, name string) string { return kind + "/" + name }
 
-// decode reads an object through JSON, which doesn't mind whether a number is written as 50 or as 50.0.
-func decode(object *unstructured.Unstructured, into any) error {
-	data, err := json.Marshal(object.Object)
+// decode reads a field of an object through JSON, which doesn't mind whether a number is written as 50 or as 50.0.
+// A field that isn't there is read as nothing.
+func decode(object *unstructured.Unstructured, into any, path ...string) error {
+	value, found, err := unstructured.NestedFieldNoCopy(object.Object, path...)
+	if err != nil || !found {
+		return err
+	}
+	data, err := json.Marshal(value)
 	if err != nil {
-		return fmt.Errorf("encoding %s %s: %w", object.GetKind(), object.GetName(), err)
+		return fmt.Errorf("encoding %s: %w", strings.Join(path, "."), err)
 	}
 	return json.Unmarshal(data, into)
 }

@@ -34,28 +34,36 @@ func TestTroubleshootingHasEveryReason(t *testing.T) {
 	g.Expect(documented).To(ConsistOf(reasons(t)), "README.md, against the constants in api/v1alpha1/conditions.go")
 }
 
-func TestTheTutorialIsWhatTheDemoRuns(t *testing.T) {
-	g := NewWithT(t)
-	var run []string
-	for _, s := range mirroring.steps {
-		for _, command := range append(slices.Clone(s.do), s.look...) {
-			if !slices.Contains(run, command) { // README.md asks to look again in words
-				run = append(run, command)
+func TestTheTutorialsAreWhatTheDemosRun(t *testing.T) {
+	for name, test := range map[string]struct {
+		tutorial tutorial
+		document string
+	}{
+		"README.md":               {mirroring, section(t, "The tutorial")},
+		"docs/tutorials/istio.md": {istio, read(t, filepath.Join(root, "docs", "tutorials", "istio.md"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var run, documented []string
+			for _, s := range test.tutorial.steps {
+				for _, command := range append(slices.Clone(s.do), s.look...) {
+					if !slices.Contains(run, command) { // the document asks to look again in words
+						run = append(run, command)
+					}
+				}
 			}
-		}
+			for _, block := range shell.FindAllStringSubmatch(test.document, -1) {
+				documented = append(documented, strings.Split(strings.TrimSpace(block[1]), "\n")...)
+			}
+			NewWithT(t).Expect(documented).To(Equal(run))
+		})
 	}
-	var documented []string
-	for _, block := range shell.FindAllStringSubmatch(section(t, "The tutorial"), -1) {
-		documented = append(documented, strings.Split(strings.TrimSpace(block[1]), "\n")...)
-	}
-	g.Expect(documented).To(Equal(run))
 }
 
 func TestLinksInDocumentsLeadToFiles(t *testing.T) {
 	g := NewWithT(t)
 	documents, err := filepath.Glob(filepath.Join(root, "*.md"))
 	g.Expect(err).NotTo(HaveOccurred())
-	for _, folder := range []string{"docs/*.md", "charts/*/*.md"} {
+	for _, folder := range []string{"docs/*.md", "docs/*/*.md", "charts/*/*.md"} {
 		more, err := filepath.Glob(filepath.Join(root, folder))
 		g.Expect(err).NotTo(HaveOccurred())
 		documents = append(documents, more...)

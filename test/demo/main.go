@@ -2,6 +2,7 @@
 //
 //	go run ./test/demo                       walks through the mirroring tutorial
 //	go run ./test/demo -tutorial configmaps  the same, with Iter8's ConfigMaps in place of typed resources
+//	go run ./test/demo -tutorial istio       walks through docs/tutorials/istio.md
 //	go run ./test/demo -playground           sets up the same, and keeps it until Ctrl-C
 //
 // It prints what a person would type, runs just that, and shows what comes of it. After each step it asks the

@@ -54,7 +54,9 @@ func (s *stage) set(ctx context.Context) error {
 	s.say("Starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and kwok, which plays the kubelet …")
 	begin := time.Now()
 	var err error
-	if s.cluster, err = env.Start(ctx, env.Options{Workloads: true}); err != nil {
+	options := s.tutorial.cluster
+	options.Workloads = true
+	if s.cluster, err = env.Start(ctx, options); err != nil {
 		return err
 	}
 	s.kubeconfig = filepath.Join(s.cluster.Dir(), "kubeconfig")

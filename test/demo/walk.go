@@ -8,6 +8,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"iter8.tools/operator/test/env"
 )
 
 const (
@@ -24,11 +26,13 @@ type tutorial struct {
 	title string
 	// values are what helm is to set beside the defaults.
 	values []string
-	steps  []step
+	// cluster is what it takes beside workloads.
+	cluster env.Options
+	steps   []step
 }
 
 // tutorials by the name that -tutorial takes.
-var tutorials = map[string]tutorial{"mirroring": mirroring, "configmaps": configMaps}
+var tutorials = map[string]tutorial{"mirroring": mirroring, "configmaps": configMaps, "istio": istio}
 
 // step is what a person does, what comes of it, and how a person sees that.
 type step struct {
