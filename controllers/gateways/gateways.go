@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -24,8 +25,9 @@ import (
 // +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=gateways;gatewayclasses,verbs=get;list;watch
 
 var (
-	gatewayTarget = watch.Target{GroupVersionKind: gatewayv1.SchemeGroupVersion.WithKind("Gateway")}
-	classTarget   = watch.Target{GroupVersionKind: gatewayv1.SchemeGroupVersion.WithKind("GatewayClass")}
+	gatewayAPI    = schema.GroupVersion{Group: gatewayv1.GroupName, Version: "v1"}
+	gatewayTarget = watch.Target{GroupVersionKind: gatewayAPI.WithKind("Gateway")}
+	classTarget   = watch.Target{GroupVersionKind: gatewayAPI.WithKind("GatewayClass")}
 )
 
 // Gateways watches Gateways and GatewayClasses for as long as some policy's routes attach to one.

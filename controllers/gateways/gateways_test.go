@@ -17,7 +17,6 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -28,8 +27,8 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	gatewayResource = gatewayv1.SchemeGroupVersion.WithResource("gateways")
-	classResource   = gatewayv1.SchemeGroupVersion.WithResource("gatewayclasses")
+	gatewayResource = gatewayAPI.WithResource("gateways")
+	classResource   = gatewayAPI.WithResource("gatewayclasses")
 	policy          = types.NamespacedName{Namespace: "test", Name: "policy"}
 	edge            = types.NamespacedName{Namespace: "test", Name: "edge"}
 )

@@ -10,7 +10,9 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clienttesting "k8s.io/client-go/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -55,6 +57,25 @@ func TestTheRouteFollowsTheVariant(t *testing.T) {
 	w.Expect(w.cluster.Tracker().Update(deployments, aDeployment(metav1.ConditionFalse), "test")).To(Succeed())
 	w.settled(t, "True Succeeded: 1 object applied for v2 not available")
 	w.Expect(w.events).To(Receive(Equal("Normal MirrorsChanged requests are no longer mirrored to web-v2:80")))
+}
+
+func TestAChartThatLooksAtPodsWaitsUntilTheseCanBeRead(t *testing.T) {
+	subject := aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2", Resources: []iter8v1alpha1.ResourceReference{
+		{APIVersion: "apps/v1", Kind: "Deployment", Name: "web-v2"}}})
+	policy := aPolicy("v2")
+	policy.Spec.Chart = &iter8v1alpha1.ChartReference{Name: "mirror-istio"}
+	policy.Spec.Values = &apiextensionsv1.JSON{Raw: []byte(`{"hosts": ["web"], "subsets": [{"name": "v2", "labels": {"version": "v2"}}],
+		"http": [{"route": [{"destination": {"host": "web"}}], "mirror": {"host": "web", "subset": "v2"}}]}`)}
+	policy.Status.Variants = []iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
+	policy.Status.Applied = []iter8v1alpha1.AppliedObject{{APIVersion: "networking.istio.io/v1", Kind: "VirtualService", Name: "web", UID: "u"}}
+	w := newWorld(t, subject, policy)
+	w.cluster.PrependReactor("list", "deployments", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(deployments.GroupResource(), "", errors.New("not you"))
+	})
+	w.subjects.OnAdd(subject, false)
+	got := w.settled(t, "False VariantUnknown: variant v2 counts as available, as it was last known: Deployment web-v2 can't be read")
+	w.Expect(got.Status.Applied).To(Equal(policy.Status.Applied))
+	w.Expect(w.written()).To(Equal([]string{"status web"}), "nothing but the status")
 }
 
 func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {

@@ -35,8 +35,8 @@ func virtualService(ctx context.Context, c client.Client) (string, error) {
 		for _, match := range entries(route, "match") {
 			requests = "end-user " + field(match, "headers", "end-user", "exact")
 		}
-		for _, to := range entries(route, "route") {
-			requests += ": " + field(to, "destination", "host") + " subset " + field(to, "destination", "subset")
+		if to := entries(route, "route"); len(to) == 1 {
+			requests += ": " + field(to[0], "destination", "host") + " subset " + field(to[0], "destination", "subset")
 		}
 		if mirror := field(route, "mirror", "host"); mirror != "" {
 			share := "all"
