@@ -20,8 +20,9 @@ type Variant struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="a variant's name consists of lower case letters, digits, '-' and '.', and starts and ends with a letter or digit"
 	Name string `json:"name"`
 
-	// weight is handed to the chart or templates, which give it its meaning. Absent means 1. The annotation
-	// iter8.tools/weight on the variant's first resource takes its place.
+	// weight is handed to the chart or templates, which give it its meaning: for the built-in charts, the percentage
+	// of requests to mirror, 0 to 100, where the mirror itself gives none. Absent means 1 to templates, and no
+	// percentage to these charts. The annotation iter8.tools/weight on the variant's first resource takes its place.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000000
