@@ -17,8 +17,8 @@ endif
 
 # Packages whose tests compare with golden files.
 GOLDEN := ./test/charts/... ./conversion/... ./cmd/kubectl-iter8/...
-# Packages that make test tests, and further flags of go test.
-PACKAGES ?= ./...
+# Packages that make test tests, and further flags of go test. The mesh suite is make test-mesh.
+PACKAGES ?= $$(go list -e ./... | grep -v /test/mesh)
 TESTFLAGS ?=
 # The race detector takes a C compiler.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
@@ -42,6 +42,10 @@ demo: programs ## Walk through the mirroring tutorial on a control plane of its 
 .PHONY: demo-configmaps
 demo-configmaps: programs ## The same tutorial with Iter8's ConfigMaps.
 	go run ./test/demo -tutorial configmaps
+
+.PHONY: demo-istio
+demo-istio: programs ## Mirroring with an Istio VirtualService.
+	go run ./test/demo -tutorial istio
 
 .PHONY: playground
 playground: programs ## Start a control plane with the operator installed, and keep it until Ctrl-C.
@@ -80,6 +84,11 @@ clean: ## Remove what was built.
 test: programs ## Run all tests, on a real control plane, with the race detector.
 	@echo 'compiling and running the tests$(if $(RACE),, without the race detector, which takes a C compiler) (a few minutes until the first line, the first time)…'
 	go test -json -count=1 -timeout=30m $(RACE) $(TESTFLAGS) $(PACKAGES) | go run ./test/verdict
+
+.PHONY: test-mesh
+test-mesh: programs ## Run the mesh suite, as root: istiod, Pods on real sockets, and an xDS-driven test proxy.
+	@test/controlplane/build.sh $(BIN) pilot-discovery istio-validate
+	go test -json -count=1 -timeout=15m $(RACE) $(TESTFLAGS) ./test/mesh/... | go run ./test/verdict
 
 .PHONY: bench
 bench: programs ## Measure the operator against a floor, with typed policies and with Iter8's routemaps.

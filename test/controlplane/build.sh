@@ -25,6 +25,7 @@ describe() {
   kubectl) package=k8s.io/kubernetes/cmd/$1 module=k8s.io/kubernetes duration="about a minute" ;;
   kwok) goMod=$here/kwok package=sigs.k8s.io/kwok/cmd/kwok module=sigs.k8s.io/kwok duration="about 2 minutes" ;;
   pilot-discovery) goMod=$here/istiod package=istio.io/istio/pilot/cmd/$1 module=istio.io/istio duration="about 11 minutes" ;;
+  istio-validate) goMod=$here/istiod package=./validate module=istio.io/istio duration="a few seconds after pilot-discovery" ;;
   helm) goMod=$here/../tools package=helm.sh/helm/v3/cmd/helm module=helm.sh/helm/v3 duration="about a minute and a half" ;;
   *)
     echo "build.sh doesn't know how to build $1" >&2
@@ -41,16 +42,23 @@ stamp() {
   esac
 }
 
+build() {
+  (cd "$goMod" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $(stamp "$version")" -o "$binary" "$package")
+}
+
 for program in "$@"; do
   describe "$program"
   version=$(cd "$goMod" && go list -m -f '{{.Version}}' "$module")
   binary=$folder/$program
-  # The binary itself tells of which version of its module it was built.
+  # The binary itself tells of which version of its module it was built. What is built of a package here may have
+  # changed since, and is built again, in a moment.
   if [ -x "$binary" ] && go version -m "$binary" | grep -qE "^[[:space:]](mod|dep)[[:space:]]+$module[[:space:]]+$version([[:space:]]|$)"; then
+    [[ $package == ./* ]] || continue
+    build
     continue
   fi
   echo "building $program $version ($duration the first time)…"
   SECONDS=0
-  (cd "$goMod" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w $(stamp "$version")" -o "$binary" "$package")
+  build
   echo "… done in $SECONDS s"
 done

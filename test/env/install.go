@@ -10,7 +10,12 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
 
 // Release is the name of the operator's Helm release, and of all that it consists of.
@@ -41,7 +46,25 @@ func (e *Environment) Install(ctx context.Context, namespace string, more ...str
 	if output, err := helm.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("helm install: %w: %s", err, output)
 	}
+	if err := e.awaitKinds(ctx); err != nil {
+		return nil, fmt.Errorf("waiting for the apiserver to serve the operator's kinds: %w", err)
+	}
 	return e.Installed(namespace), nil
+}
+
+// awaitKinds waits until the apiserver tells of the operator's kinds. A kubelet would start the operator again and
+// again until it does.
+func (e *Environment) awaitKinds(ctx context.Context) error {
+	return wait.PollUntilContextTimeout(ctx, pollInterval, startTimeout, true, func(ctx context.Context) (bool, error) {
+		err := e.client.List(ctx, &iter8v1alpha1.RoutingPolicyList{})
+		if err == nil {
+			err = e.client.List(ctx, &iter8v1alpha1.SubjectList{})
+		}
+		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil, err
+	})
 }
 
 // Installed is the operator's chart where helm has installed it.

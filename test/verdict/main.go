@@ -16,6 +16,9 @@ import (
 // slowSeconds is from when on a test that passed is worth a line, so that people see that it moves.
 const slowSeconds = 5
 
+// figure begins a line of TestMain that says what its tests have measured.
+const figure = "figure: "
+
 func main() {
 	v := verdict{out: os.Stdout, output: map[test][]string{}}
 	if err := v.read(os.Stdin); err != nil {
@@ -105,14 +108,14 @@ func (v *verdict) endTest(t test, e event) {
 	delete(v.output, t)
 }
 
-// endPackage prints go test's closing line, and all there is where the package failed: what TestMain wrote,
+// endPackage prints go test's closing line, what was measured, and all there is where the package failed: what TestMain wrote,
 // and what a test wrote that was cut off by a panic.
 func (v *verdict) endPackage(t test, action string) {
 	switch action {
 	case "pass":
 		v.packages++
 		for _, line := range v.output[t] {
-			if strings.HasPrefix(line, "ok ") {
+			if strings.HasPrefix(line, "ok ") || strings.HasPrefix(line, figure) {
 				fmt.Fprint(v.out, line)
 			}
 		}

@@ -26,6 +26,10 @@ func TestVerdict(t *testing.T) {
 		"only go test's own line of a package that passed": {
 			pass + ok, "ok  \tp\t0.1s\n1 packages, 1 tests passed, 0 skipped\n", "",
 		},
+		"what TestMain says was measured": {
+			pass + `{"Action":"output","Package":"p","Output":"figure: TestA: 3 ms\n"}
+` + ok, "figure: TestA: 3 ms\nok  \tp\t0.1s\n1 packages, 1 tests passed, 0 skipped\n", "",
+		},
 		"a test that takes long has a line": {
 			`{"Action":"pass","Package":"p","Test":"TestA","Elapsed":7}` + "\n" + ok,
 			"--- PASS: TestA (7.0s)\nok  \tp\t0.1s\n1 packages, 1 tests passed, 0 skipped\n", "",

@@ -1,0 +1,86 @@
+package env
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// IstioNamespace is where istiod believes to run, and keeps its certificate authority.
+	IstioNamespace = "istio-system"
+
+	// meshConfig is Istio's own, but for the logs of proxies that nobody reads.
+	meshConfig = "accessLogFile: \"\"\n"
+)
+
+// istiodVariables are what istiod's Deployment would give it. Gateways are deployed by hand, nobody injects
+// sidecars, and a change is pushed 10 ms after it was seen.
+var istiodVariables = []string{
+	"POD_NAME=istiod-test", "POD_NAMESPACE=" + IstioNamespace, "REVISION=default", "CLUSTER_ID=Kubernetes",
+	"PILOT_CERT_PROVIDER=istiod", "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER=false",
+	"INJECTION_WEBHOOK_CONFIG_NAME=", "VALIDATION_WEBHOOK_CONFIG_NAME=", "ENABLE_LEADER_ELECTION=false",
+	"PILOT_DEBOUNCE_AFTER=10ms",
+}
+
+// Istiod is Istio's control plane, running as a process of its own.
+type Istiod struct {
+	*Process
+	// XDSAddress is where it serves xDS in plain text, as host:port.
+	XDSAddress string
+}
+
+// StartIstiod runs istiod as a cluster administrator, with its namespace, and returns when it is ready to
+// configure proxies. The Environment needs Options.IstioCRDs. What is still running when the Environment
+// stops is killed.
+func (e *Environment) StartIstiod(ctx context.Context) (*Istiod, error) {
+	path, err := e.binaries.path("pilot-discovery", "run make test-mesh")
+	if err != nil {
+		return nil, err
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: IstioNamespace}}
+	if err := e.client.Create(ctx, namespace); err != nil && !apierrors.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("creating istiod's namespace: %w", err)
+	}
+	kubeconfig, err := e.componentKubeconfig("istiod")
+	if err != nil {
+		return nil, err
+	}
+	mesh := filepath.Join(e.dir, "mesh.yaml")
+	if err := os.WriteFile(mesh, []byte(meshConfig), 0o600); err != nil {
+		return nil, fmt.Errorf("writing the mesh's configuration: %w", err)
+	}
+	var addresses [4]string
+	var port string
+	for i := range addresses {
+		if addresses[i], port, err = freeAddress(); err != nil {
+			return nil, err
+		}
+	}
+	_, console, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	http, https, xds, monitoring := addresses[0], addresses[1], addresses[2], addresses[3]
+
+	// env becomes the program, so that the process is istiod's.
+	args := append(append([]string{}, istiodVariables...), path, "discovery",
+		"--kubeconfig="+kubeconfig, "--meshConfig="+mesh, "--networksConfig="+os.DevNull,
+		"--httpAddr="+http, "--httpsAddr="+https, "--grpcAddr="+xds, "--secureGRPCAddr=",
+		"--monitoringAddr="+monitoring, "--ctrlz_port="+console)
+	p, err := e.startProcess("istiod", "/usr/bin/env", filepath.Join(e.dir, "istiod-"+port+".log"), args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.waitReady(ctx, serves("http://"+http+"/ready")); err != nil {
+		p.kill()
+		<-p.done
+		return nil, fmt.Errorf("starting istiod: %w", err)
+	}
+	return &Istiod{Process: p, XDSAddress: xds}, nil
+}
