@@ -72,6 +72,7 @@ type options struct {
 	leaderElect             bool
 	leaderElectionNamespace string
 	logLevel                string
+	defaultServiceAccount   string
 	concurrentPolicies      int
 	concurrentSubjects      int
 }
@@ -93,6 +94,7 @@ func parseFlags(args []string) (options, error) {
 	flags.BoolVar(&o.leaderElect, "leader-elect", false, "act only while holding the Lease, so that several replicas can run")
 	flags.StringVar(&o.leaderElectionNamespace, "leader-election-namespace", "", "namespace of the Lease; without it the Pod's own")
 	flags.StringVar(&o.logLevel, "log-level", "info", "info or debug")
+	flags.StringVar(&o.defaultServiceAccount, "default-service-account", "", "ServiceAccount, of the policy's namespace, that acts for a policy which names none; without one the operator itself does")
 	flags.IntVar(&o.concurrentPolicies, "concurrent-policies", 8, "RoutingPolicies that are reconciled at once")
 	flags.IntVar(&o.concurrentSubjects, "concurrent-subjects", 1, "Subjects whose status is written at once; more compete with the routes")
 	kubeconfig := goflag.NewFlagSet("", goflag.ContinueOnError)
@@ -239,7 +241,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Live:                live,
 		Gateways:            gateways.New(ctx, gateways.Options{Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces}),
 		Executor:            &apply.Executor{Mapper: mgr.GetRESTMapper(), Live: live},
-		Accounts:            apply.NewAccounts(mgr.GetConfig(), dynamicClient),
+		Accounts:            apply.NewAccounts(mgr.GetConfig(), dynamicClient, o.defaultServiceAccount),
 		Recorder:            mgr.GetEventRecorder("iter8-operator"),
 		Kinds:               kinds,
 		AllowCrossNamespace: config.AllowCrossNamespaceReferences,

@@ -27,10 +27,10 @@ func TestFlagsAreTaken(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(parseFlags([]string{
 		"--config=/etc/operator.yaml", "--metrics-bind-address=0", "--metrics-cert-dir=/certs", "--health-probe-bind-address", ":9",
-		"--leader-elect", "--leader-election-namespace=system", "--log-level=debug", "--concurrent-policies=1", "--concurrent-subjects=2",
+		"--leader-elect", "--leader-election-namespace=system", "--log-level=debug", "--default-service-account=tenant", "--concurrent-policies=1", "--concurrent-subjects=2",
 	})).To(Equal(options{
 		configFile: "/etc/operator.yaml", metricsAddress: "0", metricsCertDir: "/certs", probeAddress: ":9",
-		leaderElect: true, leaderElectionNamespace: "system", logLevel: "debug", concurrentPolicies: 1, concurrentSubjects: 2,
+		leaderElect: true, leaderElectionNamespace: "system", logLevel: "debug", defaultServiceAccount: "tenant", concurrentPolicies: 1, concurrentSubjects: 2,
 	}))
 }
 

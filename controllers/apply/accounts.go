@@ -9,31 +9,48 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// Accounts gives the clients that routing objects are written with: the operator's own, or one that acts as a
-// ServiceAccount.
+// Accounts gives those that act for policies: the operator itself, or a ServiceAccount of the policy's namespace.
 type Accounts struct {
 	config *rest.Config
-	own    dynamic.Interface
+	own    *Account
+	// byDefault is the ServiceAccount of policies that name none; empty means the operator itself.
+	byDefault string
 
-	mu      sync.Mutex
-	clients map[types.NamespacedName]dynamic.Interface
+	mu       sync.Mutex
+	accounts map[types.NamespacedName]*Account
 }
 
-// NewAccounts takes the operator's own configuration and client.
-func NewAccounts(config *rest.Config, own dynamic.Interface) *Accounts {
-	return &Accounts{config: config, own: own, clients: map[types.NamespacedName]dynamic.Interface{}}
+// Account is who reads and writes for a policy.
+type Account struct {
+	// Client acts as the account.
+	Client dynamic.Interface
+	// ServiceAccount is its name; none for the operator itself.
+	ServiceAccount types.NamespacedName
+
+	mu sync.Mutex
+	// allowed are the rights that it is known to have.
+	allowed map[right]struct{}
 }
 
-// For gives the client that acts as a ServiceAccount, and the operator's own where none is named.
-func (a *Accounts) For(namespace, serviceAccount string) (dynamic.Interface, error) {
+// NewAccounts takes the operator's own configuration and client, and the name of the ServiceAccount of policies
+// that name none. With one, no policy acts as the operator.
+func NewAccounts(config *rest.Config, own dynamic.Interface, byDefault string) *Accounts {
+	return &Accounts{config: config, own: &Account{Client: own}, byDefault: byDefault, accounts: map[types.NamespacedName]*Account{}}
+}
+
+// For gives the account of a policy that names a ServiceAccount of its namespace, or none.
+func (a *Accounts) For(namespace, serviceAccount string) (*Account, error) {
+	if serviceAccount == "" {
+		serviceAccount = a.byDefault
+	}
 	if serviceAccount == "" {
 		return a.own, nil
 	}
 	key := types.NamespacedName{Namespace: namespace, Name: serviceAccount}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if client, ok := a.clients[key]; ok {
-		return client, nil
+	if account, ok := a.accounts[key]; ok {
+		return account, nil
 	}
 	config := rest.CopyConfig(a.config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: fmt.Sprintf("system:serviceaccount:%s:%s", namespace, serviceAccount)}
@@ -41,6 +58,7 @@ func (a *Accounts) For(namespace, serviceAccount string) (dynamic.Interface, err
 	if err != nil {
 		return nil, fmt.Errorf("making a client for ServiceAccount %s: %w", key, err)
 	}
-	a.clients[key] = client
-	return client, nil
+	account := &Account{Client: client, ServiceAccount: key, allowed: map[right]struct{}{}}
+	a.accounts[key] = account
+	return account, nil
 }

@@ -49,6 +49,15 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	if err != nil {
 		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
 	}
+	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
+	if err != nil {
+		s.retry = err
+		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
+	}
+	if lack := r.Executor.Preflight(ctx, account, steps); lack != nil {
+		s.retry = lack.Err
+		return s.fail(condition, lack.Reason, lack.Message)
+	}
 	if announced, differs := apply.Announced(s.policy.Status.Applied, steps); differs {
 		status := s.policy.Status
 		status.Applied = announced
@@ -59,12 +68,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 			return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, "recording what is about to be applied: "+err.Error())
 		}
 	}
-	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
-	if err != nil {
-		s.retry = err
-		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
-	}
-	result := r.Executor.Execute(ctx, account, s.owner(), steps)
+	result := r.Executor.Execute(ctx, account.Client, s.owner(), steps)
 	if result.Terminating() {
 		return await
 	}
@@ -76,6 +80,9 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	for _, f := range result.Failures {
 		messages = append(messages, f.Message)
 		s.retry = errors.Join(s.retry, f.Err)
+		if f.Reason == iter8v1alpha1.ReasonForbidden {
+			account.Denied()
+		}
 	}
 	if !result.Retry() {
 		s.retry = nil

@@ -123,7 +123,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		Live:         live,
 		Gateways:     gateways.New(t.Context(), gateways.Options{Client: w.cluster, Mapper: mapper}),
 		Executor:     &apply.Executor{Mapper: mapper, Live: live},
-		Accounts:     apply.NewAccounts(&rest.Config{Host: "::"}, w.cluster),
+		Accounts:     apply.NewAccounts(&rest.Config{Host: "::"}, w.cluster, ""),
 		Recorder:     &events.FakeRecorder{Events: w.events},
 		Kinds:        routeKinds,
 	}

@@ -88,6 +88,9 @@ func TestOperatorDeployment(t *testing.T) {
 	g.Expect(pod.TopologySpreadConstraints).To(ConsistOf(
 		HaveField("LabelSelector.MatchLabels", Equal(d.Spec.Selector.MatchLabels))))
 
+	g.Expect(deployment(t, "impersonation: {defaultServiceAccount: router}").Spec.Template.Spec.Containers[0].Args).
+		To(ContainElement("--default-service-account=router"))
+
 	d = deployment(t, everything)
 	g.Expect(d.Name).To(Equal("iter8"))
 	pod = d.Spec.Template.Spec
@@ -178,17 +181,18 @@ func TestTheAPIAcceptsWhatOperatorRenders(t *testing.T) {
 
 func TestOperatorRefusesValuesThatCannotBe(t *testing.T) {
 	for name, test := range map[string]struct{ values, message string }{
-		"an unknown value":               {"replicaCount: 2", "additional properties 'replicaCount' not allowed"},
-		"an unknown value further in":    {"crds: {install: true}", "additional properties 'install' not allowed"},
-		"a number of replicas in words":  {"replicas: two", "at '/replicas': got string, want integer"},
-		"an image without a name":        {`image: {repository: ""}`, "at '/image/repository': minLength"},
-		"an unknown level of logging":    {"logLevel: loud", "at '/logLevel': value must be one of"},
-		"a wildcard among the resources": {`appResources: [{group: apps, resource: "*"}]`, "at '/appResources/0/resource': '*' does not match pattern"},
-		"a wildcard among the groups":    {`appResources: [{group: "*", resource: pods}]`, "at '/appResources/0/group': '*' does not match pattern"},
-		"a route of the core group":      {`routes: [{group: "", kind: Pod, resource: pods}]`, "at '/routes/0/group': minLength"},
-		"a route without its resource":   {"routes: [{group: example.com, kind: Route}]", "at '/routes/0': missing property 'resource'"},
-		"a readiness without conditions": {"readiness: [{group: example.com, kind: Model, conditions: []}]", "at '/readiness/0/conditions': minItems"},
-		"all namespaces by an asterisk":  {`watchNamespaces: ["*"]`, "at '/watchNamespaces/0': '*' does not match pattern"},
+		"an unknown value":                                 {"replicaCount: 2", "additional properties 'replicaCount' not allowed"},
+		"an unknown value further in":                      {"crds: {install: true}", "additional properties 'install' not allowed"},
+		"a number of replicas in words":                    {"replicas: two", "at '/replicas': got string, want integer"},
+		"an image without a name":                          {`image: {repository: ""}`, "at '/image/repository': minLength"},
+		"an unknown level of logging":                      {"logLevel: loud", "at '/logLevel': value must be one of"},
+		"a wildcard among the resources":                   {`appResources: [{group: apps, resource: "*"}]`, "at '/appResources/0/resource': '*' does not match pattern"},
+		"a wildcard among the groups":                      {`appResources: [{group: "*", resource: pods}]`, "at '/appResources/0/group': '*' does not match pattern"},
+		"a route of the core group":                        {`routes: [{group: "", kind: Pod, resource: pods}]`, "at '/routes/0/group': minLength"},
+		"a route without its resource":                     {"routes: [{group: example.com, kind: Route}]", "at '/routes/0': missing property 'resource'"},
+		"a readiness without conditions":                   {"readiness: [{group: example.com, kind: Model, conditions: []}]", "at '/readiness/0/conditions': minItems"},
+		"a default account without the right to act as it": {"impersonation: {enabled: false, defaultServiceAccount: router}", "at '/impersonation/enabled': value must be true"},
+		"all namespaces by an asterisk":                    {`watchNamespaces: ["*"]`, "at '/watchNamespaces/0': '*' does not match pattern"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := install(t, test.values)

@@ -1,0 +1,93 @@
+package apply
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	clienttesting "k8s.io/client-go/testing"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+// reviewer answers access reviews, and notes what was asked.
+type reviewer struct {
+	allowed, asked []string
+	err            error
+}
+
+func (r *reviewer) review(action clienttesting.Action) (bool, runtime.Object, error) {
+	review := action.(clienttesting.CreateAction).GetObject().(*unstructured.Unstructured)
+	verb, _, _ := unstructured.NestedString(review.Object, "spec", "resourceAttributes", "verb")
+	resource, _, _ := unstructured.NestedString(review.Object, "spec", "resourceAttributes", "resource")
+	namespace, _, _ := unstructured.NestedString(review.Object, "spec", "resourceAttributes", "namespace")
+	r.asked = append(r.asked, verb+" "+namespace+"/"+resource)
+	answer := review.DeepCopy()
+	_ = unstructured.SetNestedField(answer.Object, slices.Contains(r.allowed, verb), "status", "allowed")
+	return true, answer, r.err
+}
+
+func TestARightThatIsMissingIsNamedWithAllOthers(t *testing.T) {
+	step := func(action Action) Step {
+		return Step{Action: action, Key: routeKey, Entry: iter8v1alpha1.AppliedObject{APIVersion: routeKind.GroupVersion().String(), Kind: "HTTPRoute", Name: "web"}}
+	}
+	const may, end = "ServiceAccount test/router may not ", " httproutes.gateway.networking.k8s.io in its namespace; bind a Role with these verbs to it"
+	for name, test := range map[string]struct {
+		allowed []string
+		steps   []Step
+		asked   []string
+		message string
+	}{
+		"it has all": {verbs, []Step{step(Create)}, []string{"create test/httproutes", "patch test/httproutes"}, ""},
+		"it has none": {nil, []Step{step(Update)}, []string{"patch test/httproutes", "create test/httproutes", "patch test/httproutes", "delete test/httproutes"},
+			may + "create, patch, delete" + end},
+		"it may not delete, and is to update": {[]string{"create", "patch"}, []Step{step(Update)}, []string{"patch test/httproutes"}, ""},
+		"it may not delete, and is to": {[]string{"create", "patch"}, []Step{step(Keep), step(Delete)}, []string{"delete test/httproutes", "create test/httproutes", "patch test/httproutes", "delete test/httproutes"},
+			may + "delete" + end},
+		"nothing is to be done": {nil, []Step{step(Keep), step(Release), step(Conflict), step(Wait)}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			r := &reviewer{allowed: test.allowed}
+			w.client.PrependReactor("create", "selfsubjectaccessreviews", r.review)
+			account := &Account{Client: w.client, ServiceAccount: types.NamespacedName{Namespace: "test", Name: "router"}, allowed: map[right]struct{}{}}
+			failure := w.executor.Preflight(t.Context(), account, test.steps)
+			w.Expect(r.asked).To(Equal(test.asked))
+			if test.message == "" {
+				w.Expect(failure).To(BeNil())
+			} else {
+				w.Expect(failure).To(And(HaveField("Reason", iter8v1alpha1.ReasonForbidden), HaveField("Message", test.message), HaveField("Err", HaveOccurred())))
+			}
+		})
+	}
+}
+
+func TestARightIsAskedForOnceUntilItIsDenied(t *testing.T) {
+	w := newWorld(t)
+	r := &reviewer{allowed: verbs}
+	w.client.PrependReactor("create", "selfsubjectaccessreviews", r.review)
+	account := &Account{Client: w.client, ServiceAccount: types.NamespacedName{Namespace: "test", Name: "router"}, allowed: map[right]struct{}{}}
+	steps := []Step{{Action: Update, Entry: iter8v1alpha1.AppliedObject{APIVersion: routeKind.GroupVersion().String(), Kind: "HTTPRoute", Name: "web"}}}
+	for range 3 {
+		w.Expect(w.executor.Preflight(t.Context(), account, steps)).To(BeNil())
+	}
+	w.Expect(r.asked).To(HaveLen(1))
+	account.Denied()
+	w.Expect(w.executor.Preflight(t.Context(), account, steps)).To(BeNil())
+	w.Expect(r.asked).To(HaveLen(2))
+}
+
+func TestWhatNobodyCanTellIsTried(t *testing.T) {
+	w := newWorld(t)
+	r := &reviewer{err: errors.New("timeout")}
+	w.client.PrependReactor("create", "selfsubjectaccessreviews", r.review)
+	steps := []Step{{Action: Update, Entry: iter8v1alpha1.AppliedObject{APIVersion: routeKind.GroupVersion().String(), Kind: "HTTPRoute", Name: "web"}}}
+	account := &Account{Client: w.client, ServiceAccount: types.NamespacedName{Namespace: "test", Name: "router"}, allowed: map[right]struct{}{}}
+	w.Expect(w.executor.Preflight(t.Context(), account, steps)).To(BeNil())
+	w.Expect(w.executor.Preflight(t.Context(), &Account{Client: w.client}, steps)).To(BeNil(), "the operator itself")
+	w.Expect(r.asked).To(HaveLen(1))
+}
