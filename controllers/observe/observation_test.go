@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -92,7 +93,7 @@ func TestTheStateOfAVariantsResource(t *testing.T) {
 			s := subject("web", test.resource)
 			w.follow(s)
 			defer w.forget(nameOf(s))
-			want := Variant{Name: "v1", State: test.state}
+			want := Variant{Name: "v1", State: test.state, Unread: strings.Contains(test.message, "can't be read")}
 			if test.message != "" {
 				want.Problems = []Problem{{test.state, test.message}}
 			}
@@ -116,6 +117,22 @@ func TestReferencesToOtherNamespacesWhereTheyAreAllowed(t *testing.T) {
 	told := w.times(s)()
 	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: bad, namespace: elsewhere}, status: {conditions: [{type: Available, status: 'True'}]}}")
 	w.Eventually(w.state(s)).Should(Equal(Variant{Name: "v1", State: Ready}))
+	w.Eventually(w.times(s)).Should(BeNumerically(">", told))
+}
+
+func TestTheLabelsOfAVariantsPods(t *testing.T) {
+	w := newWorld(t)
+	cluster(w)
+	s := subject("web", service("served"), deployment("labelled"))
+	w.follow(s)
+	w.Eventually(w.state(s)).Should(HaveField("State", Missing))
+	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: labelled}, "+
+		"spec: {template: {metadata: {labels: {version: v1}}}}, status: {conditions: [{type: Available, status: 'True'}]}}")
+	w.Eventually(w.state(s)).Should(Equal(Variant{Name: "v1", State: Ready, PodLabels: []map[string]string{nil, {"version": "v1"}}}))
+	told := w.times(s)()
+	w.update(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: labelled}, "+
+		"spec: {template: {metadata: {labels: {version: v2}}}}, status: {conditions: [{type: Available, status: 'True'}]}}")
+	w.Eventually(w.state(s)).Should(HaveField("PodLabels", Equal([]map[string]string{nil, {"version": "v2"}})))
 	w.Eventually(w.times(s)).Should(BeNumerically(">", told))
 }
 
