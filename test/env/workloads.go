@@ -128,7 +128,9 @@ func (e *Environment) startNode(ctx context.Context) error {
 // componentKubeconfig is for a program of the control plane. Its name is its user's, so that the audit log
 // tells who is who, and it may do everything.
 func (e *Environment) componentKubeconfig(name string) (string, error) {
+	e.mu.Lock() // envtest's certificate authority is for one at a time
 	user, err := e.plane.AddUser(envtest.User{Name: "system:" + name, Groups: []string{"system:masters"}}, nil)
+	e.mu.Unlock()
 	if err != nil {
 		return "", fmt.Errorf("making a certificate for %s: %w", name, err)
 	}
