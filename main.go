@@ -43,6 +43,7 @@ import (
 	"iter8.tools/operator/controllers/gateways"
 	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/render"
+	"iter8.tools/operator/controllers/render/worker"
 	"iter8.tools/operator/controllers/routingpolicy"
 	"iter8.tools/operator/controllers/subject"
 	"iter8.tools/operator/conversion"
@@ -78,6 +79,7 @@ type options struct {
 }
 
 func main() {
+	worker.ServeIfAsked()
 	if err := run(ctrl.SetupSignalHandler(), os.Args[1:]); err != nil && !errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "iter8-operator:", err)
 		os.Exit(1)
@@ -221,7 +223,8 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	}
 	observer := observe.New(ctx, watching)
 	capabilities := routingpolicy.NewCapabilities(discoveryClient, kinds)
-	for _, runnable := range []interface{ Start(context.Context) error }{observer, capabilities} {
+	workers := worker.New(worker.Defaults)
+	for _, runnable := range []interface{ Start(context.Context) error }{observer, capabilities, workers} {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}
@@ -237,7 +240,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Observer:            observer,
 		Charts:              builtIn,
 		Capabilities:        capabilities,
-		Renders:             render.NewMemory(),
+		Renders:             render.NewMemory(workers),
 		Live:                live,
 		Gateways:            gateways.New(ctx, gateways.Options{Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces}),
 		Executor:            &apply.Executor{Mapper: mgr.GetRESTMapper(), Live: live},

@@ -82,6 +82,12 @@ const (
 	ReasonInvalidValues = "InvalidValues"
 	// ReasonRenderFailed (Rendered): a template doesn't parse, doesn't execute, or renders no Kubernetes object.
 	ReasonRenderFailed = "RenderFailed"
+	// ReasonRenderLimit (Rendered): rendering takes more time, memory, recursion or output than it may, or the process
+	// that does it died of it. The same chart and values are not tried again.
+	ReasonRenderLimit = "RenderLimit"
+	// ReasonNonDeterministic (Rendered): rendered twice, the chart or templates don't give the same: they use the
+	// time, random values or the order of keys.
+	ReasonNonDeterministic = "NonDeterministic"
 	// ReasonForbiddenManifest (Rendered): what was rendered is not what a policy may apply.
 	ReasonForbiddenManifest = "ForbiddenManifest"
 

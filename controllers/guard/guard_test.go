@@ -94,6 +94,14 @@ func TestViolations(t *testing.T) {
 			manifests: []string{route("generateName: web-")},
 			want:      []string{"HTTPRoute without a name has no metadata.name", "HTTPRoute without a name sets metadata.generateName"},
 		},
+		"a Namespace": {
+			manifests: []string{"apiVersion: v1\nkind: Namespace\nmetadata: {name: a}"},
+			want:      []string{"Namespace a is of a kind that policies may not render: Namespace; allowed are HTTPRoute.gateway.networking.k8s.io, VirtualService.networking.istio.io"},
+		},
+		"a webhook's configuration": {
+			manifests: []string{"apiVersion: admissionregistration.k8s.io/v1\nkind: MutatingWebhookConfiguration\nmetadata: {name: a}"},
+			want:      []string{"MutatingWebhookConfiguration a is of a kind that policies may not render: MutatingWebhookConfiguration.admissionregistration.k8s.io; allowed are HTTPRoute.gateway.networking.k8s.io, VirtualService.networking.istio.io"},
+		},
 		"another namespace": {
 			manifests: []string{route("name: web, namespace: kube-system")},
 			want:      []string{"HTTPRoute web is in namespace kube-system, and a policy of namespace test may only render objects of its own"},
@@ -116,16 +124,82 @@ func TestViolations(t *testing.T) {
 		},
 		"a Helm hook": {
 			manifests: []string{route("name: web, annotations: {helm.sh/hook: post-install}")},
-			want:      []string{"HTTPRoute web is a Helm hook"},
+			want:      []string{"HTTPRoute web sets the annotation helm.sh/hook, and Helm's hooks are not run"},
+		},
+		"what belongs to a Helm hook, in the order of their names": {
+			manifests: []string{route("name: web, annotations: {helm.sh/hook-weight: '1', helm.sh/hook-delete-policy: hook-succeeded}")},
+			want: []string{
+				"HTTPRoute web sets the annotation helm.sh/hook-delete-policy, and Helm's hooks are not run",
+				"HTTPRoute web sets the annotation helm.sh/hook-weight, and Helm's hooks are not run",
+			},
+		},
+		"a wish to be kept": {
+			manifests: []string{route("name: web, annotations: {helm.sh/resource-policy: keep}")},
+			want:      []string{"HTTPRoute web sets the annotation helm.sh/resource-policy, which the operator doesn't keep to: what leaves the render is deleted"},
+		},
+		"another release's": {
+			manifests: []string{route("name: web, annotations: {meta.helm.sh/release-name: other}")},
+			want:      []string{"HTTPRoute web sets the annotation meta.helm.sh/release-name, which says that Helm manages the object"},
+		},
+		"what kubectl goes by": {
+			manifests: []string{route("name: web, annotations: {kubectl.kubernetes.io/last-applied-configuration: '{}'}")},
+			want:      []string{"HTTPRoute web sets the annotation kubectl.kubernetes.io/last-applied-configuration, which would have kubectl apply remove what others set"},
+		},
+		"an offer to other policies": {
+			manifests: []string{route("name: web, annotations: {iter8.tools/adopt: 'true'}")},
+			want:      []string{"HTTPRoute web sets the annotation iter8.tools/adopt, which hands the object over to other policies; that is for a person to do"},
+		},
+		"a ConfigMap that it comes from": {
+			manifests: []string{route("name: web, annotations: {iter8.tools/converted-from: a, iter8.tools/converted-from-uid: b}")},
+			want: []string{
+				"HTTPRoute web sets the annotation iter8.tools/converted-from, which is the operator's to set",
+				"HTTPRoute web sets the annotation iter8.tools/converted-from-uid, which is the operator's to set",
+			},
+		},
+		"the labels of charts": {
+			manifests: []string{route("name: web, labels: {helm.sh/chart: web-1.0.0, app.kubernetes.io/instance: web}")},
+		},
+		"labels that hide a manager": {
+			manifests: []string{route("name: web, labels: {app.kubernetes.io/managed-by: Helm, other: 1}")},
+			want:      []string{"HTTPRoute web has metadata.labels whose values are not all text"},
+		},
+		"annotations that hide a hook": {
+			manifests: []string{route("name: web, annotations: {helm.sh/hook: post-install, other: {}}")},
+			want:      []string{"HTTPRoute web has metadata.annotations whose values are not all text"},
+		},
+		"owners that are no list": {
+			manifests: []string{route("name: web, ownerReferences: {kind: Pod}")},
+			want:      []string{"HTTPRoute web sets metadata.ownerReferences, which are the operator's to set"},
+		},
+		"finalizers that are no texts": {
+			manifests: []string{route("name: web, finalizers: [1]")},
+			want:      []string{"HTTPRoute web sets metadata.finalizers"},
+		},
+		"no owners and no finalizers, said explicitly": {
+			manifests: []string{route("name: web, ownerReferences: [], finalizers: null, labels: {}, annotations: null")},
+		},
+		"a namespace that is no text": {
+			manifests: []string{route("name: web, namespace: [kube-system]")},
+			want:      []string{"HTTPRoute web has a metadata.namespace that is no text"},
+		},
+		"a name that leads elsewhere": {
+			manifests: []string{route("name: ../../kube-system/web")},
+			want:      []string{"HTTPRoute ../../kube-system/web has a metadata.name that no object can have"},
+		},
+		"a name that is too long": {
+			manifests: []string{route("name: " + strings.Repeat("x", 254))},
+			want:      []string{"HTTPRoute " + strings.Repeat("x", 250) + "... has a metadata.name that no object can have"},
 		},
 		"what the apiserver sets": {
-			manifests: []string{route("name: web, uid: a, resourceVersion: '1', generation: 2, creationTimestamp: '2026-01-01T00:00:00Z', managedFields: [{manager: a}]")},
+			manifests: []string{route("name: web, uid: a, resourceVersion: '1', generation: 2, creationTimestamp: '2026-01-01T00:00:00Z', deletionTimestamp: '2026-01-01T00:00:00Z', managedFields: [{manager: a}], selfLink: a")},
 			want: []string{
 				"HTTPRoute web sets metadata.uid, which is the apiserver's to set",
 				"HTTPRoute web sets metadata.resourceVersion, which is the apiserver's to set",
 				"HTTPRoute web sets metadata.generation, which is the apiserver's to set",
 				"HTTPRoute web sets metadata.creationTimestamp, which is the apiserver's to set",
+				"HTTPRoute web sets metadata.deletionTimestamp, which is the apiserver's to set",
 				"HTTPRoute web sets metadata.managedFields, which is the apiserver's to set",
+				"HTTPRoute web sets metadata.selfLink, which is the apiserver's to set",
 			},
 		},
 		"status": {

@@ -17,8 +17,7 @@ import (
 // .NormalizedWeights, .Versions and .Variants.
 //
 // The functions are Go's own and Sprig's, where Sprig doesn't give another meaning to one of Go's, and Helm's
-// for YAML and JSON. There is no tpl and no include: a template that renders templates can recurse without
-// end, which no process survives.
+// for YAML and JSON. There is no tpl and no include, as Iter8 had none.
 func renderInline(in Input, values chartutil.Values) (files map[string]string, err error) {
 	current := ""
 	defer func() {

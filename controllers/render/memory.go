@@ -1,12 +1,10 @@
 package render
 
 import (
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/lru"
 )
 
@@ -19,54 +17,41 @@ const (
 
 // Memory renders each Input once, as long as it remembers it: a variant that comes and goes has the same few
 // manifests rendered over and over. It may be used from several goroutines.
+//
+// What is built into the operator is rendered by the function Manifests, everything else by a Worker.
 type Memory struct {
-	renders *lru.Cache // digest of the input → manifests as JSON
+	worker  Worker
+	renders *lru.Cache // key of the request → manifests as JSON
 }
 
 // NewMemory makes an empty Memory.
-func NewMemory() *Memory { return &Memory{renders: lru.New(rememberedRenders)} }
+func NewMemory(worker Worker) *Memory {
+	return &Memory{worker: worker, renders: lru.New(rememberedRenders)}
+}
 
 // Manifests is what the function of this name gives for the input. The digest stands for the content of the
-// input's chart, and is empty where it has none.
+// input's chart, and is empty where it has none. See Worker for the errors of what isn't built in.
 func (m *Memory) Manifests(chartDigest string, in Input) ([]*unstructured.Unstructured, error) {
-	key, err := digest(chartDigest, in)
+	request, err := NewRequest(chartDigest, in)
 	if err != nil {
-		return Manifests(in)
+		return nil, fmt.Errorf("%w: %w", ErrInvalidValues, err)
 	}
-	if found, ok := m.renders.Get(key); ok {
-		return decode(found.([]byte))
+	if found, ok := m.renders.Get(request.Key); ok {
+		return Decode(found.([]byte))
 	}
-	manifests, err := Manifests(in)
+	var worker Worker = InProcess{}
+	if !in.BuiltIn {
+		worker = m.worker
+	}
+	data, err := worker.Render(request)
 	if err != nil {
 		return nil, err
 	}
-	if data, err := json.Marshal(manifests); err == nil && len(data) <= largestRemembered {
-		m.renders.Add(key, data)
+	if len(data) <= largestRemembered {
+		m.renders.Add(request.Key, data)
 	}
-	return manifests, nil
+	return Decode(data)
 }
 
-// digest is of the whole input; a map's keys are sorted in JSON.
-func digest(chartDigest string, in Input) ([sha256.Size]byte, error) {
-	in.Chart = nil
-	data, err := json.Marshal(struct {
-		Chart string
-		Input
-	}{chartDigest, in})
-	if err != nil {
-		return [sha256.Size]byte{}, err
-	}
-	return sha256.Sum256(data), nil
-}
-
-func decode(data []byte) ([]*unstructured.Unstructured, error) {
-	var contents []map[string]any
-	if err := utiljson.Unmarshal(data, &contents); err != nil {
-		return nil, fmt.Errorf("reading remembered manifests: %w", err)
-	}
-	manifests := make([]*unstructured.Unstructured, 0, len(contents))
-	for _, content := range contents {
-		manifests = append(manifests, &unstructured.Unstructured{Object: content})
-	}
-	return manifests, nil
-}
+// Listen has fn called with each policy that was told ErrPending, as soon as there is an answer. fn must not block.
+func (m *Memory) Listen(fn func(policy types.NamespacedName)) { m.worker.Listen(fn) }

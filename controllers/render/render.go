@@ -21,10 +21,15 @@ import (
 // ErrInvalidValues is wrapped by the errors that only other values can mend.
 var ErrInvalidValues = errors.New("invalid values")
 
+// MaxOutput is how many bytes templates may render, before any of it is read as YAML.
+const MaxOutput = 4 << 20
+
 // Input is all that manifests depend on.
 type Input struct {
 	// Chart to render, or nil: then Templates are.
 	Chart *chart.Chart
+	// BuiltIn charts are the operator's own, and trusted with its process.
+	BuiltIn bool
 	// Templates are a policy's own.
 	Templates []iter8v1alpha1.InlineTemplate
 	// Values of the user, without the reserved key.
@@ -74,10 +79,15 @@ func Manifests(in Input) ([]*unstructured.Unstructured, error) {
 		return nil, err
 	}
 	names := make([]string, 0, len(files))
-	for name := range files {
+	size := 0
+	for name, content := range files {
 		if path.Base(name) != "NOTES.txt" {
 			names = append(names, name)
+			size += len(content)
 		}
+	}
+	if size > MaxOutput {
+		return nil, fmt.Errorf("%w: the templates render %d bytes, and at most %d are allowed", ErrLimit, size, MaxOutput)
 	}
 	slices.Sort(names)
 

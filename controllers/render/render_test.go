@@ -133,8 +133,9 @@ func TestTemplatesOfChartsGetNothingOfTheirSurroundings(t *testing.T) {
 		expression string
 		want       any
 	}{
-		"nothing of the cluster": {`lookup "v1" "Secret" "kube-system" "token"`, map[string]any{}},
-		"nothing of the network": {`getHostByName "localhost"`, ""},
+		"nothing of the cluster":   {`lookup "v1" "Secret" "kube-system" "token"`, map[string]any{}},
+		"no list of the cluster's": {`lookup "v1" "Secret" "kube-system" ""`, map[string]any{}},
+		"nothing of the network":   {`getHostByName "localhost"`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := chartOf(t, map[string]string{"templates/one.yaml": echo(test.expression)})

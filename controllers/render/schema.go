@@ -2,21 +2,26 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"weak"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"
+	"k8s.io/utils/lru"
 )
 
-// schemas holds the compiled schema of each chart in use: compiling one takes longer than the rest of a
-// render together. Charts in memory never change, so their address stands for their content.
-var schemas sync.Map // *chart.Chart → *compiledSchema
+// schemas holds the compiled schemas of the charts that were last used: compiling one takes longer than the rest
+// of a render together. Charts in memory never change, so their address stands for their content.
+var schemas = lru.New(64) // weak.Pointer[chart.Chart] → *compiledSchema
 
 type compiledSchema struct {
 	once   sync.Once
@@ -27,9 +32,7 @@ type compiledSchema struct {
 // validate checks values against the values.schema.json of a chart and of its dependencies.
 func validate(c *chart.Chart, values chartutil.Values) error {
 	if c.Schema != nil {
-		entry, _ := schemas.LoadOrStore(c, &compiledSchema{})
-		compiled := entry.(*compiledSchema)
-		compiled.once.Do(func() { compiled.schema, compiled.err = compile(c.Schema) })
+		compiled := schemaOf(c)
 		if compiled.err != nil {
 			return fmt.Errorf("values.schema.json of chart %s: %w", c.Name(), compiled.err)
 		}
@@ -47,6 +50,18 @@ func validate(c *chart.Chart, values chartutil.Values) error {
 		}
 	}
 	return nil
+}
+
+func schemaOf(c *chart.Chart) *compiledSchema {
+	key := weak.Make(c) // which doesn't keep the chart in memory
+	entry, ok := schemas.Get(key)
+	if !ok {
+		entry = &compiledSchema{}
+		schemas.Add(key, entry) // two at once each compile their own
+	}
+	compiled := entry.(*compiledSchema)
+	compiled.once.Do(func() { compiled.schema, compiled.err = compile(c.Schema) })
+	return compiled
 }
 
 func compile(schema []byte) (*jsonschema.Schema, error) {
@@ -70,27 +85,40 @@ func (refuseReferences) Load(address string) (any, error) {
 	return nil, fmt.Errorf("a schema may only refer to itself, not to %s", address)
 }
 
-// describe gives each violation as "path: what is wrong", joined by semicolons.
+// violation is a place in the values, and what is wrong there.
+type violation struct {
+	at   []string
+	what string
+}
+
+// describe gives each violation as "path: what is wrong", joined by semicolons, in the order of the paths: the
+// validator's own follows that of maps, and changes.
 func describe(err error) string {
 	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
 		return err.Error()
 	}
 	printer := message.NewPrinter(language.English)
-	var violations []string
+	var violations []violation
 	var collect func(*jsonschema.ValidationError)
 	collect = func(e *jsonschema.ValidationError) {
+		if additional, ok := e.ErrorKind.(*kind.AdditionalProperties); ok {
+			slices.Sort(additional.Properties)
+		}
 		if len(e.Causes) == 0 {
-			where := strings.Join(e.InstanceLocation, ".")
-			if where == "" {
-				where = "values"
-			}
-			violations = append(violations, where+": "+e.ErrorKind.LocalizedString(printer))
+			violations = append(violations, violation{e.InstanceLocation, e.ErrorKind.LocalizedString(printer)})
 		}
 		for _, cause := range e.Causes {
 			collect(cause)
 		}
 	}
 	collect(invalid)
-	return strings.Join(violations, "; ")
+	slices.SortStableFunc(violations, func(a, b violation) int {
+		return cmp.Or(slices.Compare(a.at, b.at), cmp.Compare(a.what, b.what))
+	})
+	sentences := make([]string, 0, len(violations))
+	for _, v := range violations {
+		sentences = append(sentences, cmp.Or(strings.Join(v.at, "."), "values")+": "+v.what)
+	}
+	return strings.Join(slices.Compact(sentences), "; ")
 }

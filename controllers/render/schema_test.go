@@ -81,19 +81,45 @@ func TestASchemaMayOnlyReferToItself(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "schema.json")
 	NewWithT(t).Expect(os.WriteFile(file, []byte("{}"), 0o600)).To(Succeed())
 
-	for name, address := range map[string]string{
-		"an address": server.URL + "/schema.json",
-		"a file":     "file://" + file,
-		"a sibling":  "other.json",
+	for name, schema := range map[string]string{
+		"not to an address":                     `{"properties": {"a": {"$ref": "` + server.URL + `/schema.json"}}}`,
+		"not to a file":                         `{"properties": {"a": {"$ref": "file://` + file + `"}}}`,
+		"not to a sibling":                      `{"properties": {"a": {"$ref": "other.json"}}}`,
+		"not to a name that Helm takes for any": `{"properties": {"a": {"$ref": "urn:example:a"}}}`,
+		"not dynamically":                       `{"properties": {"a": {"$dynamicRef": "` + server.URL + `/schema.json#a"}}}`,
+		"not by another identity of its own":    `{"$id": "` + server.URL + `/", "properties": {"a": {"$ref": "schema.json"}}}`,
+		"not to a language of another's":        `{"$schema": "` + server.URL + `/schema.json"}`,
+		"not to a language in a file":           `{"$schema": "file://` + file + `"}`,
+		"not to a language of another's, inside": `{"$defs": {"a": {"$id": "urn:example:a", "$schema": "` + server.URL + `/schema.json"}},
+			"$ref": "#/$defs/a"}`,
 	} {
-		t.Run(name, func(t *testing.T) {
+		for chartName, files := range map[string]map[string]string{
+			"web": {"values.schema.json": schema},
+			"sub": {"charts/sub/Chart.yaml": "apiVersion: v2\nname: sub\nversion: 0.1.0\n", "charts/sub/values.schema.json": schema},
+		} {
+			t.Run(name+", in chart "+chartName, func(t *testing.T) {
+				g := NewWithT(t)
+				_, err := Manifests(input(chartOf(t, files), values(t, "{sub: {a: 1}}")))
+				g.Expect(err).To(MatchError(And(
+					HavePrefix("values.schema.json of chart "+chartName+": "), ContainSubstring("a schema may only refer to itself, not to "))))
+				g.Expect(err).NotTo(MatchError(ErrInvalidValues), "other values mend nothing")
+				g.Expect(asked.Load()).To(BeZero())
+			})
+		}
+	}
+}
+
+func TestTheWellKnownLanguagesOfSchemasAreAtHand(t *testing.T) {
+	for _, language := range []string{
+		"http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-06/schema#", "http://json-schema.org/draft-07/schema#",
+		"https://json-schema.org/draft/2019-09/schema", "https://json-schema.org/draft/2020-12/schema",
+	} {
+		t.Run(language, func(t *testing.T) {
 			g := NewWithT(t)
-			c := chartOf(t, map[string]string{"values.schema.json": `{"properties": {"a": {"$ref": "` + address + `"}}}`})
-			_, err := Manifests(input(c, nil))
-			g.Expect(err).To(MatchError(And(
-				HavePrefix("values.schema.json of chart web: "), ContainSubstring("a schema may only refer to itself, not to "))))
-			g.Expect(err).NotTo(MatchError(ErrInvalidValues), "other values mend nothing")
-			g.Expect(asked.Load()).To(BeZero())
+			c := chartOf(t, map[string]string{"values.schema.json": `{"$schema": "` + language + `", "properties": {"a": {"type": "string"}}}`})
+			g.Expect(Manifests(input(c, values(t, "{a: b}")))).To(BeEmpty())
+			_, err := Manifests(input(c, values(t, "{a: 1}")))
+			g.Expect(err).To(MatchError("invalid values: chart web: a: got number, want string"))
 		})
 	}
 }

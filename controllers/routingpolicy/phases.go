@@ -188,15 +188,32 @@ func (r *Reconciler) render(_ context.Context, s *scope) outcome {
 	digest := ""
 	if s.chart != nil {
 		input.Chart, digest = s.chart.Helm, s.chart.Resolved.Digest
+		input.BuiltIn = s.policy.Spec.Chart.Repository == ""
 	}
 	s.manifests, err = r.Renders.Manifests(digest, input)
 	switch {
-	case errors.Is(err, render.ErrInvalidValues):
-		return s.fail(condition, iter8v1alpha1.ReasonInvalidValues, err.Error())
-	case err != nil:
+	case errors.Is(err, render.ErrPending):
+		return await
+	case errors.Is(err, render.ErrUnavailable):
+		s.retry = err
 		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, err.Error())
+	case err != nil:
+		return s.fail(condition, renderReason(err), err.Error())
 	}
 	return proceed
+}
+
+func renderReason(err error) string {
+	switch {
+	case errors.Is(err, render.ErrInvalidValues):
+		return iter8v1alpha1.ReasonInvalidValues
+	case errors.Is(err, render.ErrLimit):
+		return iter8v1alpha1.ReasonRenderLimit
+	case errors.Is(err, render.ErrNonDeterministic):
+		return iter8v1alpha1.ReasonNonDeterministic
+	default:
+		return iter8v1alpha1.ReasonRenderFailed
+	}
 }
 
 // guard refuses manifests that the policy may not apply.

@@ -38,6 +38,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		}
 		r.Live.Listen(add)
 		r.Gateways.Listen(add)
+		r.Renders.Listen(add)
 		r.Capabilities.Listen(func() { addAll() })
 		r.Observer.Listen(func(subject types.NamespacedName) { addAll(client.MatchingFields{subjectIndex: subject.String()}) })
 		return nil

@@ -41,6 +41,8 @@ var stalled = map[string]bool{
 	iter8v1alpha1.ReasonInvalidVersion:          true,
 	iter8v1alpha1.ReasonInvalidValues:           true,
 	iter8v1alpha1.ReasonRenderFailed:            true,
+	iter8v1alpha1.ReasonRenderLimit:             true,
+	iter8v1alpha1.ReasonNonDeterministic:        true,
 	iter8v1alpha1.ReasonForbiddenManifest:       true,
 	iter8v1alpha1.ReasonOwnershipConflict:       true,
 	iter8v1alpha1.ReasonRejected:                true,

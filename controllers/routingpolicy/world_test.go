@@ -119,7 +119,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		Observer:     observer,
 		Charts:       builtIn,
 		Capabilities: NewCapabilities(served(gateway()), routeKinds),
-		Renders:      render.NewMemory(),
+		Renders:      render.NewMemory(render.InProcess{}),
 		Live:         live,
 		Gateways:     gateways.New(t.Context(), gateways.Options{Client: w.cluster, Mapper: mapper}),
 		Executor:     &apply.Executor{Mapper: mapper, Live: live},
