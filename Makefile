@@ -96,8 +96,8 @@ bench: programs ## Measure the operator against a floor, with typed policies and
 	go run ./test/bench -routemaps $(BENCHFLAGS)
 
 .PHONY: fuzz
-fuzz: ## Fuzz every parser of Iter8's ConfigMaps, each for FUZZTIME (30s).
-	for package in ./conversion ./cmd/kubectl-iter8; do \
+fuzz: ## Fuzz whatever parses what others wrote, each for FUZZTIME (30s).
+	for package in ./conversion ./cmd/kubectl-iter8 ./controllers/chart/index ./controllers/chart/archive ./controllers/render ./controllers/guard; do \
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package || exit; \
 	  done; \

@@ -224,7 +224,11 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	observer := observe.New(ctx, watching)
 	capabilities := routingpolicy.NewCapabilities(discoveryClient, kinds)
 	workers := worker.New(worker.Defaults)
-	for _, runnable := range []interface{ Start(context.Context) error }{observer, capabilities, workers} {
+	sources, err := chart.NewSources(chart.Options{BuiltIn: builtIn, Charts: config.Charts})
+	if err != nil {
+		return err
+	}
+	for _, runnable := range []interface{ Start(context.Context) error }{observer, capabilities, workers, sources} {
 		if err := mgr.Add(runnable); err != nil {
 			return err
 		}
@@ -238,7 +242,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	policies := &routingpolicy.Reconciler{
 		Client:              mgr.GetClient(),
 		Observer:            observer,
-		Charts:              builtIn,
+		Charts:              sources,
 		Capabilities:        capabilities,
 		Renders:             render.NewMemory(workers),
 		Live:                live,

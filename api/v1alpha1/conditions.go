@@ -69,7 +69,7 @@ const (
 
 	// ReasonInlineTemplates (ChartResolved): the policy brings its own templates.
 	ReasonInlineTemplates = "InlineTemplates"
-	// ReasonUnsupportedRepository (ChartResolved): this operator only has its built-in charts.
+	// ReasonUnsupportedRepository (ChartResolved): the operator's configuration doesn't let the repository be used.
 	ReasonUnsupportedRepository = "UnsupportedRepository"
 	// ReasonChartNotFound (ChartResolved): no chart of that name.
 	ReasonChartNotFound = "ChartNotFound"
@@ -77,6 +77,31 @@ const (
 	ReasonVersionNotFound = "VersionNotFound"
 	// ReasonInvalidVersion (ChartResolved): the range is no semver range.
 	ReasonInvalidVersion = "InvalidVersion"
+
+	// ReasonResolving (ChartResolved): the chart is being fetched for the first time.
+	ReasonResolving = "Resolving"
+	// ReasonRepositoryUnavailable (ChartResolved): the repository doesn't answer as it should; it is tried again. What
+	// was applied stays, and the last chart that it served goes on being rendered.
+	ReasonRepositoryUnavailable = "RepositoryUnavailable"
+	// ReasonForbiddenAddress (ChartResolved): the repository's host is at an address that the operator doesn't connect
+	// to.
+	ReasonForbiddenAddress = "ForbiddenAddress"
+	// ReasonUnauthorized (ChartResolved): the repository doesn't take the credentials, or wants some.
+	ReasonUnauthorized = "Unauthorized"
+	// ReasonInvalidSecret (ChartResolved): a Secret that the chart's reference names can't be read, or doesn't hold what
+	// it should.
+	ReasonInvalidSecret = "InvalidSecret"
+	// ReasonTooLarge (ChartResolved): an index or a chart passes a limit of the operator's configuration.
+	ReasonTooLarge = "TooLarge"
+	// ReasonInvalidIndex (ChartResolved): the repository's index.yaml is none.
+	ReasonInvalidIndex = "InvalidIndex"
+	// ReasonInvalidChart (ChartResolved): what was served is not the chart that was asked for, or holds what a chart
+	// must not: links, paths that lead out of it, another digest than was announced.
+	ReasonInvalidChart = "InvalidChart"
+	// ReasonUnverified (ChartResolved): nobody whom spec.chart.verify trusts has signed the chart.
+	ReasonUnverified = "Unverified"
+	// ReasonCacheUnavailable (ChartResolved): the folder where the operator keeps charts can't be written.
+	ReasonCacheUnavailable = "CacheUnavailable"
 
 	// ReasonInvalidValues (Rendered): the values don't fit the chart's schema, or set the reserved key iter8.
 	ReasonInvalidValues = "InvalidValues"

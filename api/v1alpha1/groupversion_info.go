@@ -37,6 +37,8 @@ const (
 	// AdoptAnnotation, with the value "true", on an object that exists hands it over to the
 	// RoutingPolicy that renders an object of its name.
 	AdoptAnnotation = "iter8.tools/adopt"
+	// ReconcileAnnotation on a RoutingPolicy, with any value that it hasn't had, has its chart resolved anew at once.
+	ReconcileAnnotation = "iter8.tools/reconcile"
 	// WeightAnnotation on the first resource of a variant is the variant's weight, in place of the Subject's.
 	WeightAnnotation = "iter8.tools/weight"
 	// MaxWeight is the largest weight of a variant.

@@ -88,24 +88,67 @@ type Trigger struct {
 }
 
 // ChartReference names a Helm chart.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.repository) || !(has(self.secretRef) || has(self.caSecretRef) || has(self.insecure) && self.insecure || has(self.verify))",message="secretRef, caSecretRef, insecure and verify are about a repository; a chart that is built into the operator takes none of them"
+// +kubebuilder:validation:XValidation:rule="!self.name.contains('@') || has(self.repository) && self.repository.startsWith('oci://') && !has(self.version) && self.name.matches('^[^@]+@sha256:[0-9a-f]{64}$')",message="a name with a digest is name@sha256:…, for a chart in an oci:// registry, and takes no version beside it"
 type ChartReference struct {
-	// repository that serves the chart: https://… or oci://…. Absent means the charts that are built into
-	// the operator.
+	// repository that serves the chart: the address of a folder with an index.yaml, https://…, or of a folder of a
+	// registry, oci://…. Absent means the charts that are built into the operator. http:// works where the operator's
+	// configuration allows it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?|oci)://.+')",message="a repository's address starts with https://, http:// or oci://; leave it out for the charts that are built into the operator"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[@?#]')",message="a repository's address has no user, query or fragment; credentials belong into the Secret that secretRef names"
 	Repository string `json:"repository,omitempty"`
 
-	// name of the chart. Built in are: mirror, mirror-istio.
+	// name of the chart. Built in are: mirror, mirror-istio. In an oci:// registry it may carry the digest of the chart's manifest,
+	// name@sha256:…, which stands in place of a version.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string `json:"name"`
 
 	// version is a semver range, such as 0.14.x or >=1.2.0 <2.0.0. The newest version in it is taken; absent
-	// means the newest stable one.
+	// means the newest stable one. Pre-releases are only taken by a range that names one, such as >=1.2.0-0.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Version string `json:"version,omitempty"`
+
+	// secretRef names a Secret with credentials for the repository: username and password; or token, which is sent as
+	// a bearer token; or .dockerconfigjson. They are sent to the repository's host only, and in the case of an
+	// oci:// registry to the host of the same domain that gives out its tokens.
+	// +optional
+	SecretRef *SecretReference `json:"secretRef,omitempty"`
+
+	// caSecretRef names a Secret whose ca.crt holds certificates, in PEM, of authorities that are trusted beside the
+	// well-known ones.
+	// +optional
+	CASecretRef *SecretReference `json:"caSecretRef,omitempty"`
+
+	// insecure takes whatever certificate the repository has, and an oci:// registry that doesn't speak TLS. It only
+	// works where the operator's configuration allows it.
+	// +optional
+	Insecure bool `json:"insecure,omitempty"`
+
+	// verify asks for a chart that is signed: with the provenance file that helm package --sign makes, beside the
+	// archive or in the same manifest. A chart without one is not used.
+	// +optional
+	Verify *ChartVerification `json:"verify,omitempty"`
+}
+
+// SecretReference names a Secret in the policy's namespace. It is read with the rights of the policy's
+// ServiceAccount, where the policy names one.
+type SecretReference struct {
+	// name of the Secret.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+}
+
+// ChartVerification says who may have signed a chart.
+type ChartVerification struct {
+	// keyringSecretRef names a Secret whose pubring.gpg holds the public keys that are trusted, as gpg --export
+	// writes them, with --armor or without.
+	KeyringSecretRef SecretReference `json:"keyringSecretRef"`
 }
 
 // InlineTemplate is a Go template that renders a manifest, or nothing.
@@ -180,7 +223,8 @@ type ResolvedChart struct {
 	// +kubebuilder:validation:MaxLength=253
 	Version string `json:"version"`
 
-	// digest of the chart's content: sha256:….
+	// digest of the chart's content: sha256:…. It is that of the archive, or of the manifest where an oci://
+	// registry served the chart, as name@sha256:… takes it.
 	// +kubebuilder:validation:MaxLength=128
 	Digest string `json:"digest"`
 }

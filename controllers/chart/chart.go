@@ -1,10 +1,16 @@
 // Package chart resolves a policy's reference to a chart, exactly one version of it, held in memory.
+//
+// The charts that are built into the operator are there from the start. Those of repositories are fetched in the
+// background by Sources, which a reconcile only asks for what is known:
+//
+//	Resolve ──► source ──(due)──► attempt: Secrets → index or tags → archive → provenance → memory and disk
+//	   ▲                                                                              │
+//	   └──────────────────────────── the policies that asked are woken ◄──────────────┘
 package chart
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path"
@@ -16,14 +22,6 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
-)
-
-// What Resolve's errors wrap. None of them mends itself: the policy must change, or the operator.
-var (
-	ErrUnsupportedRepository = errors.New("unsupported repository")
-	ErrChartNotFound         = errors.New("chart not found")
-	ErrInvalidVersion        = errors.New("invalid version range")
-	ErrVersionNotFound       = errors.New("version not found")
 )
 
 // Chart is one version of a chart, checked and in memory. It is shared, and never changed.

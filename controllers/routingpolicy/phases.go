@@ -11,7 +11,6 @@ import (
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
-	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/guard"
 	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/render"
@@ -129,36 +128,6 @@ func availability(available bool) string {
 		return "available"
 	}
 	return "not available"
-}
-
-// chart resolves the chart, unless the policy brings its own templates.
-func (r *Reconciler) chart(_ context.Context, s *scope) outcome {
-	const condition = iter8v1alpha1.ConditionChartResolved
-	if s.policy.Spec.Chart == nil {
-		return s.succeed(condition, iter8v1alpha1.ReasonInlineTemplates, "the policy brings its own templates")
-	}
-	resolved, err := r.Charts.Resolve(*s.policy.Spec.Chart)
-	if err != nil {
-		return s.fail(condition, chartReason(err), err.Error())
-	}
-	s.chart = resolved
-	if s.blind() {
-		return s.stop(s.whyUnknown(), s.unknown)
-	}
-	return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, fmt.Sprintf("chart %s, version %s", resolved.Resolved.Name, resolved.Resolved.Version))
-}
-
-func chartReason(err error) string {
-	switch {
-	case errors.Is(err, chart.ErrUnsupportedRepository):
-		return iter8v1alpha1.ReasonUnsupportedRepository
-	case errors.Is(err, chart.ErrInvalidVersion):
-		return iter8v1alpha1.ReasonInvalidVersion
-	case errors.Is(err, chart.ErrVersionNotFound):
-		return iter8v1alpha1.ReasonVersionNotFound
-	default:
-		return iter8v1alpha1.ReasonChartNotFound
-	}
 }
 
 // render makes manifests of it all.

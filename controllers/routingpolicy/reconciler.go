@@ -36,7 +36,7 @@ import (
 type Reconciler struct {
 	Client       client.Client
 	Observer     *observe.Observer
-	Charts       *chart.BuiltIn
+	Charts       *chart.Sources
 	Capabilities *Capabilities
 	Renders      *render.Memory
 	Live         *apply.Live
@@ -61,6 +61,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			r.written.Forget(req.NamespacedName)
 			r.Live.Follow(req.NamespacedName, nil, nil)
 			r.Gateways.Follow(req.NamespacedName, nil)
+			r.Charts.Forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

@@ -97,7 +97,8 @@ func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {
 		"it is triggered by a variant that there isn't": {func(p *iter8v1alpha1.RoutingPolicy) {
 			p.Spec.Trigger = &iter8v1alpha1.Trigger{Variants: []string{"v9"}}
 		}, "False UnknownVariant: "},
-		"its chart comes from a repository": {chartOf(iter8v1alpha1.ChartReference{Repository: "https://example.com", Name: "mirror"}), "False UnsupportedRepository: "},
+		"its chart's repository isn't allowed": {chartOf(iter8v1alpha1.ChartReference{Repository: "http://example.com", Name: "mirror"}), "False UnsupportedRepository: "},
+		"its chart is on its way":             {chartOf(iter8v1alpha1.ChartReference{Repository: "https://example.com", Name: "mirror"}), "Unknown Resolving: chart mirror is being fetched from https://example.com"},
 		"its chart isn't known":             {chartOf(iter8v1alpha1.ChartReference{Name: "canary"}), "False ChartNotFound: "},
 		"its chart isn't of that version":   {chartOf(iter8v1alpha1.ChartReference{Name: "mirror", Version: ">99"}), "False VersionNotFound: "},
 		"its chart's version is none":       {chartOf(iter8v1alpha1.ChartReference{Name: "mirror", Version: "x.y"}), "False InvalidVersion: "},

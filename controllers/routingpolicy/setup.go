@@ -38,6 +38,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		}
 		r.Live.Listen(add)
 		r.Gateways.Listen(add)
+		r.Charts.Listen(add)
 		r.Renders.Listen(add)
 		r.Capabilities.Listen(func() { addAll() })
 		r.Observer.Listen(func(subject types.NamespacedName) { addAll(client.MatchingFields{subjectIndex: subject.String()}) })
@@ -55,7 +56,8 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 func (r *Reconciler) specChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		r.written.Shown(e.ObjectNew.(*iter8v1alpha1.RoutingPolicy))
-		return predicate.GenerationChangedPredicate{}.Update(e)
+		const annotation = iter8v1alpha1.ReconcileAnnotation
+		return predicate.GenerationChangedPredicate{}.Update(e) || e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation]
 	}}
 }
 

@@ -39,6 +39,11 @@ var stalled = map[string]bool{
 	iter8v1alpha1.ReasonChartNotFound:           true,
 	iter8v1alpha1.ReasonVersionNotFound:         true,
 	iter8v1alpha1.ReasonInvalidVersion:          true,
+	iter8v1alpha1.ReasonForbiddenAddress:        true,
+	iter8v1alpha1.ReasonTooLarge:                true,
+	iter8v1alpha1.ReasonInvalidIndex:            true,
+	iter8v1alpha1.ReasonInvalidChart:            true,
+	iter8v1alpha1.ReasonUnverified:              true,
 	iter8v1alpha1.ReasonInvalidValues:           true,
 	iter8v1alpha1.ReasonRenderFailed:            true,
 	iter8v1alpha1.ReasonRenderLimit:             true,
@@ -118,7 +123,7 @@ func (s *scope) conditions() []metav1.Condition {
 	}
 	wanted = append(wanted, ready)
 	switch {
-	case ready.Status != metav1.ConditionFalse:
+	case ready.Status == metav1.ConditionTrue, s.stopped != nil && s.stopped.reason == iter8v1alpha1.ReasonSuspended:
 	case stalled[ready.Reason]:
 		wanted = append(wanted, metav1.Condition{Type: iter8v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
 	default:
@@ -150,8 +155,11 @@ func (s *scope) summary() metav1.Condition {
 		return ready(metav1.ConditionFalse, s.stopped.reason, s.stopped.message)
 	}
 	for _, t := range phaseConditions {
-		if f := s.found[t]; f.failed {
+		switch f := s.found[t]; {
+		case f.failed:
 			return ready(metav1.ConditionFalse, f.reason, f.message)
+		case f.open && t != iter8v1alpha1.ConditionAccepted: // the gateway's silence is no failure
+			return ready(metav1.ConditionUnknown, f.reason, f.message)
 		}
 	}
 	if s.unknown != "" {
@@ -192,6 +200,10 @@ func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
 			note = "requests are no longer mirrored to " + was
 		}
 		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, "MirrorsChanged", "Apply", "%s", note)
+	}
+	if was, is := before.Status.Chart, after.Status.Chart; was != nil && is != nil && was.Digest != is.Digest && was.Name == is.Name {
+		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, "ChartChanged", "Resolve", "chart %s was version %s (%s), and is version %s (%s) now",
+			is.Name, was.Version, was.Digest, is.Version, is.Digest)
 	}
 	was := meta.FindStatusCondition(before.Status.Conditions, iter8v1alpha1.ConditionReady)
 	is := meta.FindStatusCondition(after.Status.Conditions, iter8v1alpha1.ConditionReady)

@@ -163,6 +163,12 @@ var passing = map[string]string{
 	iter8v1alpha1.ReasonApplyFailed:     "it is tried again",
 	iter8v1alpha1.ReasonPruneFailed:     "it is tried again",
 
+	iter8v1alpha1.ReasonResolving:             "its end is an event",
+	iter8v1alpha1.ReasonRepositoryUnavailable: "it is tried again",
+	iter8v1alpha1.ReasonUnauthorized:          "it is tried again, since nobody tells of a Secret's change",
+	iter8v1alpha1.ReasonInvalidSecret:         "the same",
+	iter8v1alpha1.ReasonCacheUnavailable:      "it is tried again",
+
 	iter8v1alpha1.ReasonAwaitingReport: "the gateway's report is an event",
 	iter8v1alpha1.ReasonNotReported:    "it is no failure",
 	iter8v1alpha1.ReasonAccepted:       "it is no failure",

@@ -113,11 +113,13 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 
 	builtIn, err := chart.LoadBuiltIn(charts.FS)
 	w.Expect(err).NotTo(HaveOccurred())
+	sources, err := chart.NewSources(chart.Options{BuiltIn: builtIn, Charts: configv1alpha1.DefaultCharts()})
+	w.Expect(err).NotTo(HaveOccurred())
 	live := apply.NewLive(t.Context(), apply.LiveOptions{Client: w.cluster, Mapper: mapper})
 	w.reconciler = &Reconciler{
 		Client:       w.client,
 		Observer:     observer,
-		Charts:       builtIn,
+		Charts:       sources,
 		Capabilities: NewCapabilities(served(gateway()), routeKinds),
 		Renders:      render.NewMemory(render.InProcess{}),
 		Live:         live,

@@ -61,15 +61,28 @@ topologySpreadConstraints:
 ` + moreKinds
 )
 
+// chartSources are all that there is to say of repositories.
+const chartSources = `
+charts:
+  allowedRepositories: ["https://charts.example.com/**", "http://charts.test"]
+  allowInsecure: true
+  allowedAddresses: [127.0.0.1, "::1"]
+  deniedAddresses: [10.0.0.0/8]
+  secrets: [{namespace: default, names: [repository]}]
+  cacheSize: 1Gi
+  cacheClaim: charts
+`
+
 // valueSets are what the chart is installed with in the tests that hold whatever the values are.
 var valueSets = map[string]string{
-	"by default":            "",
-	"for some namespaces":   "watchNamespaces: [team-a, team-b]",
-	"without impersonation": "impersonation: {enabled: false}",
-	"without CRDs":          "crds: {enabled: false}",
-	"with more kinds":       moreKinds,
-	"with Iter8's objects":  legacy,
-	"with all values set":   everything,
+	"by default":                         "",
+	"for some namespaces":                "watchNamespaces: [team-a, team-b]",
+	"without impersonation":              "impersonation: {enabled: false}",
+	"without CRDs":                       "crds: {enabled: false}",
+	"with more kinds":                    moreKinds,
+	"with Iter8's objects":               legacy,
+	"with charts from some repositories": chartSources,
+	"with all values set":                everything,
 }
 
 var chartFolder = inRepository("charts", "iter8-operator")

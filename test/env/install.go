@@ -106,9 +106,13 @@ func (i *Installation) Run(ctx context.Context, more ...string) (*Operator, erro
 	return e.StartOperator(ctx, OperatorOptions{Kubeconfig: kubeconfig, Args: append(args, more...)})
 }
 
-// mount writes the files of the Pod's ConfigMap volumes, and gives for each path in the container that file.
+// mount makes the Pod's volumes: it writes the files of its ConfigMaps, in which paths of the container become those
+// here, and gives for each path in the container that file. Folders outlive the process, as they do a container.
 func (i *Installation) mount(ctx context.Context, pod corev1.PodSpec, dir string) (map[string]string, error) {
-	files := map[string]string{}
+	folders, files := map[string]string{}, map[string]string{}
+	for _, at := range pod.Containers[0].VolumeMounts {
+		folders[at.MountPath] = filepath.Join(i.environment.dir, "volumes", i.namespace, at.Name)
+	}
 	for _, volume := range pod.Volumes {
 		if volume.ConfigMap == nil {
 			continue
@@ -122,6 +126,9 @@ func (i *Installation) mount(ctx context.Context, pod corev1.PodSpec, dir string
 				continue
 			}
 			for name, content := range configMap.Data {
+				for path, folder := range folders {
+					content = strings.ReplaceAll(content, path, folder)
+				}
 				file := filepath.Join(dir, name)
 				if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 					return nil, err

@@ -17,7 +17,7 @@ const (
 )
 
 // OperatorConfiguration says what the operator watches and what policies may apply. The zero value is the
-// default but for RouteKinds and Legacy, see Default.
+// default but for RouteKinds, Charts and Legacy, see Default.
 type OperatorConfiguration struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -34,6 +34,9 @@ type OperatorConfiguration struct {
 
 	// RouteKinds are the kinds that a policy may apply.
 	RouteKinds []GroupKind `json:"routeKinds,omitempty"`
+
+	// Charts says where charts may come from that are not built into the operator.
+	Charts Charts `json:"charts,omitzero"`
 
 	// Legacy is the mode in which Iter8's ConfigMaps go on routing.
 	Legacy Legacy `json:"legacy,omitzero"`
@@ -64,6 +67,7 @@ func Default() OperatorConfiguration {
 			{Group: "networking.istio.io", Kind: "VirtualService"},
 			{Group: "networking.istio.io", Kind: "DestinationRule"},
 		},
+		Charts: DefaultCharts(),
 		Legacy: DefaultLegacy(),
 	}
 }
@@ -88,6 +92,9 @@ func Parse(data []byte) (OperatorConfiguration, error) {
 		if k.Kind == "" || k.Group == "" {
 			return OperatorConfiguration{}, fmt.Errorf("routeKinds[%d] of the operator's configuration takes a group and a kind", i)
 		}
+	}
+	if err := c.Charts.Validate(); err != nil {
+		return OperatorConfiguration{}, err
 	}
 	if err := c.Legacy.complete(); err != nil {
 		return OperatorConfiguration{}, err

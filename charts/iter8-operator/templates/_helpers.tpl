@@ -129,6 +129,21 @@ routeKinds:
 - group: {{ .group }}
   kind: {{ .kind }}
 {{- end }}
+{{- with .Values.charts }}
+charts:
+  {{- if not (kindIs "invalid" .allowedRepositories) }}
+  allowedRepositories: {{ toJson .allowedRepositories }}
+  {{- end }}
+  allowInsecure: {{ .allowInsecure }}
+  {{- with .allowedAddresses }}
+  allowedAddresses: {{ toJson . }}
+  {{- end }}
+  {{- with .deniedAddresses }}
+  deniedAddresses: {{ toJson . }}
+  {{- end }}
+  cacheDir: /var/cache/iter8-operator
+  cacheSize: {{ .cacheSize }}
+{{- end }}
 {{- with .Values.legacy }}
 {{- if .enabled }}
 legacy:
