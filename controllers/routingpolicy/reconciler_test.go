@@ -98,10 +98,10 @@ func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {
 			p.Spec.Trigger = &iter8v1alpha1.Trigger{Variants: []string{"v9"}}
 		}, "False UnknownVariant: "},
 		"its chart's repository isn't allowed": {chartOf(iter8v1alpha1.ChartReference{Repository: "http://example.com", Name: "mirror"}), "False UnsupportedRepository: "},
-		"its chart is on its way":             {chartOf(iter8v1alpha1.ChartReference{Repository: "https://example.com", Name: "mirror"}), "Unknown Resolving: chart mirror is being fetched from https://example.com"},
-		"its chart isn't known":             {chartOf(iter8v1alpha1.ChartReference{Name: "canary"}), "False ChartNotFound: "},
-		"its chart isn't of that version":   {chartOf(iter8v1alpha1.ChartReference{Name: "mirror", Version: ">99"}), "False VersionNotFound: "},
-		"its chart's version is none":       {chartOf(iter8v1alpha1.ChartReference{Name: "mirror", Version: "x.y"}), "False InvalidVersion: "},
+		"its chart is on its way":              {chartOf(iter8v1alpha1.ChartReference{Repository: "https://example.com", Name: "mirror"}), "Unknown Resolving: chart mirror is being fetched from https://example.com"},
+		"its chart isn't known":                {chartOf(iter8v1alpha1.ChartReference{Name: "canary"}), "False ChartNotFound: "},
+		"its chart isn't of that version":      {chartOf(iter8v1alpha1.ChartReference{Name: "mirror", Version: ">99"}), "False VersionNotFound: "},
+		"its chart's version is none":          {chartOf(iter8v1alpha1.ChartReference{Name: "mirror", Version: "x.y"}), "False InvalidVersion: "},
 		"its values don't fit the chart": {func(p *iter8v1alpha1.RoutingPolicy) {
 			chartOf(iter8v1alpha1.ChartReference{Name: "mirror"})(p)
 			values(`{"rules": 1}`)(p)

@@ -119,3 +119,23 @@ func read(t *testing.T, path string) string {
 	}
 	return string(content)
 }
+
+// testName is what a function is called that shows something.
+var testName = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`)
+
+func TestEveryTestThatDocumentsNameExists(t *testing.T) {
+	g := NewWithT(t)
+	var functions strings.Builder
+	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() && strings.HasSuffix(path, "_test.go") {
+			functions.WriteString(read(t, path))
+		}
+		return err
+	})
+	g.Expect(err).NotTo(HaveOccurred())
+	names := testName.FindAllString(read(t, filepath.Join(root, "docs", "security.md")), -1)
+	g.Expect(names).NotTo(BeEmpty())
+	for _, name := range names {
+		g.Expect(strings.Contains(functions.String(), "func "+name+"(")).To(BeTrue(), name)
+	}
+}
