@@ -91,9 +91,10 @@ test-mesh: programs ## Run the mesh suite, as root: istiod, Pods on real sockets
 	go test -json -count=1 -timeout=15m $(RACE) $(TESTFLAGS) ./test/mesh/... | go run ./test/verdict
 
 .PHONY: bench
-bench: programs ## Measure the operator against a floor, with typed policies and with Iter8's routemaps.
+bench: programs ## Measure the operator against a floor, with typed policies, with Iter8's routemaps, and under attack.
 	go run ./test/bench $(BENCHFLAGS)
 	go run ./test/bench -routemaps $(BENCHFLAGS)
+	go run ./test/bench -hostile -sizes 500 $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz whatever parses what others wrote, each for FUZZTIME (30s).

@@ -38,6 +38,8 @@ type options struct {
 	timeout time.Duration
 	// routemaps of Iter8 stand in place of typed Subjects and RoutingPolicies.
 	routemaps bool
+	// hostile has flips measured again while bombs are rendered beside.
+	hostile bool
 	// floor is the kubeconfig with which this process is to be the floor.
 	floor string
 }
@@ -70,6 +72,7 @@ func parseFlags(args []string) (options, error) {
 	flags.DurationVar(&o.settle, "settle", time.Minute, "longest wait for memory to settle")
 	flags.DurationVar(&o.timeout, "timeout", 15*time.Minute, "longest time that the whole may take")
 	flags.BoolVar(&o.routemaps, "routemaps", false, "measure with Iter8's routemaps in place of Subjects and RoutingPolicies")
+	flags.BoolVar(&o.hostile, "hostile", false, "measure the flips again while policies of another namespace render templates that take all they can get")
 	flags.StringVar(&o.floor, "floor", "", "be the floor, with this kubeconfig, until standard input ends")
 	if err := flags.Parse(args); err != nil {
 		return o, err

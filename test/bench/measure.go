@@ -169,7 +169,11 @@ func (b *bench) measureFlips(ctx context.Context, r *results) error {
 				m.flips = window{began, time.Now()}
 				m.cpu = after[i] - used[i]
 			}
-			return err
+			if err != nil || !b.hostile {
+				return err
+			}
+			progress(b.out, "%d policies: flips, by turns, while others render bombs", b.size)
+			return b.measureUnderAttack(ctx, operator, r)
 		})
 	})
 }

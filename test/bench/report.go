@@ -25,6 +25,9 @@ const (
 type results struct {
 	size            int
 	floor, operator measured
+	// underAttack are the flips while bombs were rendered, of which there were so many; nil if none were.
+	underAttack *results
+	bombs       int
 }
 
 func (r *results) of(c contender) *measured {
@@ -97,6 +100,28 @@ func (r results) print(out io.Writer) {
 	fmt.Fprintf(out, "\nThe operator's requests for a flip: %s\n", o.callsPerFlip())
 	fmt.Fprintf(out, "Its writes in %d restarts with nothing to do: %d (and to Events: %d)\n\n",
 		len(o.restarts), o.quiet.writesButEvents(), o.quiet.sum("events", writes...))
+	if r.underAttack != nil {
+		r.printUnderAttack(out)
+	}
+}
+
+// printUnderAttack compares flips under attack with those before, of the operator and, since the machine has more to do
+// for all, of the floor.
+func (r results) printUnderAttack(out io.Writer) {
+	under := r.underAttack
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")+"\t") }
+	row(fmt.Sprintf("while %d bombs were set", r.bombs), "before", "meanwhile", "ratio")
+	for _, c := range []struct {
+		name              string
+		before, meanwhile measured
+	}{{"floor", r.floor, under.floor}, {"operator", r.operator, under.operator}} {
+		row(c.name+", p50", duration(c.before.median()), duration(c.meanwhile.median()), fmt.Sprintf("%.2f", ratio(c.meanwhile.median(), c.before.median())))
+		row("p99", duration(c.before.tail()), duration(c.meanwhile.tail()), fmt.Sprintf("%.2f", ratio(c.meanwhile.tail(), c.before.tail())))
+	}
+	row("the operator's memory, at its peak", megabytes(under.operator.started.peak), megabytes(under.operator.worked.peak), "")
+	_ = table.Flush()
+	fmt.Fprintln(out)
 }
 
 func (m measured) callsPerFlip() string {
