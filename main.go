@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -107,6 +108,10 @@ func parseFlags(args []string) (options, error) {
 	}
 	if flags.NArg() > 0 {
 		return options{}, fmt.Errorf("unexpected argument %q; see --help", flags.Arg(0))
+	}
+	if problems := validation.IsDNS1123Subdomain(o.defaultServiceAccount); flags.Changed("default-service-account") && len(problems) > 0 {
+		// An empty name, above all, would leave policies with the operator's rights.
+		return options{}, fmt.Errorf("--default-service-account: %q is not the name of a ServiceAccount: %s", o.defaultServiceAccount, problems[0])
 	}
 	return o, nil
 }

@@ -44,6 +44,8 @@ func TestFlagsThatAreWrong(t *testing.T) {
 		"a flag without its value":     {[]string{"--config"}, "flag needs an argument: --config"},
 		"something that is no flag":    {[]string{"--leader-elect", "false"}, `unexpected argument "false"; see --help`},
 		"something after the last one": {[]string{"--", "start"}, `unexpected argument "start"; see --help`},
+		"a lock-down to nobody":        {[]string{"--default-service-account="}, `--default-service-account: "" is not the name of a ServiceAccount: `},
+		"a lock-down to no name":       {[]string{"--default-service-account=a:b"}, `--default-service-account: "a:b" is not the name of a ServiceAccount: `},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/lru"
 )
 
 // Accounts gives those that act for policies: the operator itself, or a ServiceAccount of the policy's namespace.
@@ -17,8 +18,11 @@ type Accounts struct {
 	byDefault string
 
 	mu       sync.Mutex
-	accounts map[types.NamespacedName]*Account
+	accounts *lru.Cache // name → *Account
 }
+
+// rememberedAccounts is how many accounts are kept: a policy may name one after the other.
+const rememberedAccounts = 1024
 
 // Account is who reads and writes for a policy.
 type Account struct {
@@ -35,7 +39,7 @@ type Account struct {
 // NewAccounts takes the operator's own configuration and client, and the name of the ServiceAccount of policies
 // that name none. With one, no policy acts as the operator.
 func NewAccounts(config *rest.Config, own dynamic.Interface, byDefault string) *Accounts {
-	return &Accounts{config: config, own: &Account{Client: own}, byDefault: byDefault, accounts: map[types.NamespacedName]*Account{}}
+	return &Accounts{config: config, own: &Account{Client: own}, byDefault: byDefault, accounts: lru.New(rememberedAccounts)}
 }
 
 // For gives the account of a policy that names a ServiceAccount of its namespace, or none.
@@ -49,8 +53,8 @@ func (a *Accounts) For(namespace, serviceAccount string) (*Account, error) {
 	key := types.NamespacedName{Namespace: namespace, Name: serviceAccount}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if account, ok := a.accounts[key]; ok {
-		return account, nil
+	if account, ok := a.accounts.Get(key); ok {
+		return account.(*Account), nil
 	}
 	config := rest.CopyConfig(a.config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: fmt.Sprintf("system:serviceaccount:%s:%s", namespace, serviceAccount)}
@@ -59,6 +63,6 @@ func (a *Accounts) For(namespace, serviceAccount string) (*Account, error) {
 		return nil, fmt.Errorf("making a client for ServiceAccount %s: %w", key, err)
 	}
 	account := &Account{Client: client, ServiceAccount: key, allowed: map[right]struct{}{}}
-	a.accounts[key] = account
+	a.accounts.Add(key, account)
 	return account, nil
 }

@@ -100,6 +100,11 @@ func (l *Live) Follow(policy types.NamespacedName, kinds []schema.GroupVersionKi
 		}
 		l.interest[name][policy] = struct{}{}
 	}
+	for _, name := range l.interests[policy] {
+		if len(l.interest[name]) == 0 {
+			delete(l.assumed, name) // its watch may end before it shows the write
+		}
+	}
 	if len(names) == 0 {
 		delete(l.interests, policy)
 	} else {

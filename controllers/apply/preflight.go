@@ -21,12 +21,13 @@ type right struct {
 	resource schema.GroupResource
 }
 
-// verbs that routing objects are written with, in the order in which messages name them.
+// verbs that routing objects are always written with, in the order in which messages name them.
 var verbs = []string{"create", "patch", "delete"}
 
 var accessReviews = authorizationv1.SchemeGroupVersion.WithResource("selfsubjectaccessreviews")
 
-// Preflight asks, as a ServiceAccount, whether it may take the steps, and gives a failure that names every right
+// Preflight asks, as a ServiceAccount, whether it may take the steps (to delete, only where nothing else is to be
+// done: what it may write must not wait for that right), and gives a failure that names every right
 // that it lacks on their kinds; nil if it may, or nobody can tell. Rights that it was found to have are not asked
 // for again until the cluster denies one: see Denied. The operator itself isn't asked, its chart gives it its rights.
 func (x *Executor) Preflight(ctx context.Context, account *Account, steps []Step) *Failure {
@@ -35,7 +36,11 @@ func (x *Executor) Preflight(ctx context.Context, account *Account, steps []Step
 	}
 	var needed []right
 	var resources []schema.GroupResource
+	onlyDeletes := !slices.ContainsFunc(steps, func(s Step) bool { return s.Action != Delete && len(s.Action.verbs()) > 0 })
 	for _, step := range steps {
+		if step.Action == Delete && !onlyDeletes {
+			continue
+		}
 		resource, err := x.resource(schema.FromAPIVersionAndKind(step.Entry.APIVersion, step.Entry.Kind))
 		if err != nil {
 			continue // the step itself will say so
@@ -52,7 +57,11 @@ func (x *Executor) Preflight(ctx context.Context, account *Account, steps []Step
 	}
 	missing := make([]string, 0, len(resources))
 	for _, resource := range resources {
-		lacking := slices.DeleteFunc(slices.Clone(verbs), func(verb string) bool { return !account.lacks(ctx, right{verb, resource}) })
+		asked := slices.Clone(verbs)
+		if slices.Contains(needed, right{"get", resource}) {
+			asked = slices.Insert(asked, 0, "get")
+		}
+		lacking := slices.DeleteFunc(asked, func(verb string) bool { return !account.lacks(ctx, right{verb, resource}) })
 		if len(lacking) > 0 {
 			missing = append(missing, strings.Join(lacking, ", ")+" "+resource.String())
 		}
@@ -70,8 +79,10 @@ func (a Action) verbs() []string {
 	switch a {
 	case Create:
 		return []string{"create", "patch"} // server-side apply takes both where it creates
-	case Update, Adopt, Inherit:
+	case Update, Adopt:
 		return []string{"patch"}
+	case Inherit:
+		return []string{"get", "patch"} // see takeFields
 	case Delete:
 		return []string{"delete"}
 	case Keep, Conflict, Wait, Release:

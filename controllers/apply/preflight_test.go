@@ -48,7 +48,9 @@ func TestARightThatIsMissingIsNamedWithAllOthers(t *testing.T) {
 		"it may not delete, and is to update": {[]string{"create", "patch"}, []Step{step(Update)}, []string{"patch test/httproutes"}, ""},
 		"it may not delete, and is to": {[]string{"create", "patch"}, []Step{step(Keep), step(Delete)}, []string{"delete test/httproutes", "create test/httproutes", "patch test/httproutes", "delete test/httproutes"},
 			may + "delete" + end},
-		"nothing is to be done": {nil, []Step{step(Keep), step(Release), step(Conflict), step(Wait)}, nil, ""},
+		"it may not read, and is to take over":         {verbs, []Step{step(Inherit)}, []string{"get test/httproutes", "get test/httproutes", "create test/httproutes", "patch test/httproutes", "delete test/httproutes"}, may + "get" + end},
+		"it may not delete, and is to after an update": {[]string{"create", "patch"}, []Step{step(Update), step(Delete)}, []string{"patch test/httproutes"}, ""},
+		"nothing is to be done":                        {nil, []Step{step(Keep), step(Release), step(Conflict), step(Wait)}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -48,9 +48,11 @@ type Variant struct {
 	// Weight is what the variant's first resource is annotated with, nil if it isn't.
 	Weight *int32
 	// PodLabels are those of the Pods of each resource, in the order of the spec, nil for what is no workload or
-	// isn't there; nil as a whole where none is. Unread tells that some resource has never been read.
-	PodLabels []map[string]string
-	Unread    bool
+	// isn't there; nil as a whole where none is. Unread tells that some resource has never been read, and
+	// WeightUnread that the first hasn't.
+	PodLabels    []map[string]string
+	Unread       bool
+	WeightUnread bool
 	// Problems are the resources that aren't ready, in the order of the spec.
 	Problems []Problem
 	// Stale says of kinds that can't be watched any more why; their resources are judged as last seen.
@@ -102,7 +104,9 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 	for i := range v.Resources {
 		ref := &v.Resources[i]
 		found, state := o.resources.Get(targetOf(ref), resourceName(subject.Namespace, ref))
-		variant.note(i, len(v.Resources), found)
+		if o.reaches(subject.Namespace, ref) {
+			variant.note(i, len(v.Resources), found)
+		}
 		judged, err := o.observeResource(subject.Namespace, ref)
 		if err != nil {
 			variant.Stale = append(variant.Stale, fmt.Sprintf("%s %s is judged as last seen: %s", ref.Kind, ref.Name, err))
@@ -110,7 +114,9 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 		if judged.state == Ready {
 			continue
 		}
-		variant.Unread = variant.Unread || judged.state == Unknown && !state.Synced
+		if judged.state == Unknown && !state.Synced {
+			variant.Unread, variant.WeightUnread = true, variant.WeightUnread || i == 0
+		}
 		if precedence[judged.state] > precedence[variant.State] {
 			variant.State = judged.state
 		}
@@ -198,7 +204,7 @@ func unread(state watch.State, target watch.Target) verdict {
 
 // refuse says what makes a reference impossible whatever the cluster holds; nothing, where it is possible.
 func (o *Observer) refuse(namespace string, ref *iter8v1alpha1.ResourceReference) string {
-	if ref.Namespace != "" && ref.Namespace != namespace && !o.allowCrossNamespace {
+	if !o.reaches(namespace, ref) {
 		return fmt.Sprintf("is in namespace %s, and this operator does not allow references to other namespaces", ref.Namespace)
 	}
 	if ref.ReadyWhen != nil && ref.ReadyWhen.CEL != "" {
@@ -207,6 +213,11 @@ func (o *Observer) refuse(namespace string, ref *iter8v1alpha1.ResourceReference
 		}
 	}
 	return ""
+}
+
+// reaches tells whether a Subject of a namespace may refer to a resource where it is.
+func (o *Observer) reaches(namespace string, ref *iter8v1alpha1.ResourceReference) bool {
+	return ref.Namespace == "" || ref.Namespace == namespace || o.allowCrossNamespace
 }
 
 func resourceName(namespace string, ref *iter8v1alpha1.ResourceReference) types.NamespacedName {

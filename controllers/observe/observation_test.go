@@ -93,7 +93,8 @@ func TestTheStateOfAVariantsResource(t *testing.T) {
 			s := subject("web", test.resource)
 			w.follow(s)
 			defer w.forget(nameOf(s))
-			want := Variant{Name: "v1", State: test.state, Unread: strings.Contains(test.message, "can't be read")}
+			unread := strings.Contains(test.message, "can't be read")
+			want := Variant{Name: "v1", State: test.state, Unread: unread, WeightUnread: unread}
 			if test.message != "" {
 				want.Problems = []Problem{{test.state, test.message}}
 			}
@@ -118,6 +119,20 @@ func TestReferencesToOtherNamespacesWhereTheyAreAllowed(t *testing.T) {
 	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: bad, namespace: elsewhere}, status: {conditions: [{type: Available, status: 'True'}]}}")
 	w.Eventually(w.state(s)).Should(Equal(Variant{Name: "v1", State: Ready}))
 	w.Eventually(w.times(s)).Should(BeNumerically(">", told))
+}
+
+func TestNothingIsToldOfResourcesInOtherNamespaces(t *testing.T) {
+	w := newWorld(t)
+	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: theirs, namespace: elsewhere, annotations: {iter8.tools/weight: '20'}}, "+
+		"spec: {template: {metadata: {labels: {secret: plan}}}}, status: {conditions: [{type: Available, status: 'True'}]}}")
+	theirs := subject("theirs", deployment("theirs"))
+	theirs.Namespace = "elsewhere"
+	w.follow(theirs)
+	w.Eventually(w.state(theirs)).Should(HaveField("State", Ready))
+	across := deployment("theirs")
+	across.Namespace = "elsewhere"
+	w.Expect(w.state(subject("web", across))()).To(Equal(Variant{Name: "v1", State: Invalid, Problems: []Problem{
+		{Invalid, "Deployment theirs is in namespace elsewhere, and this operator does not allow references to other namespaces"}}}))
 }
 
 func TestTheLabelsOfAVariantsPods(t *testing.T) {

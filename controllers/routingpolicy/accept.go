@@ -44,10 +44,12 @@ func (r *Reconciler) support(_ context.Context, s *scope) outcome {
 }
 
 // accept finds what the gateways say of the objects that stand, whatever became of the newest ones.
-func (r *Reconciler) accept(s *scope) {
+func (r *Reconciler) accept(s *scope) outcome {
 	inventory := s.policy.Status.Applied
 	if s.result != nil {
 		inventory = s.result.Inventory
+	} else if r.follow(s) == await { // the reconcile may have ended before anybody looked at them
+		return await
 	}
 	verdicts := make([]routes.Verdict, 0, len(inventory))
 	for _, entry := range inventory {
@@ -57,10 +59,10 @@ func (r *Reconciler) accept(s *scope) {
 		}
 	}
 	switch verdict := routes.Worst(verdicts); {
-	case verdict.Status == "" && s.result == nil:
-		// Nothing is known of what stands, and the phase that ended the reconcile says why.
+	case verdict.Status == "" && (s.result == nil || len(s.result.Failures) > 0):
+		// Nothing is known to stand, and the phase that ended the reconcile says why.
 	case verdict.Status == "":
-		s.succeed(iter8v1alpha1.ConditionAccepted, iter8v1alpha1.ReasonAccepted, "no routes are applied")
+		s.succeed(iter8v1alpha1.ConditionAccepted, iter8v1alpha1.ReasonAccepted, "nothing is applied that a gateway reports on")
 	case verdict.Status == metav1.ConditionFalse:
 		s.fail(iter8v1alpha1.ConditionAccepted, verdict.Reason, verdict.Message)
 	case verdict.Status == metav1.ConditionTrue:
@@ -68,4 +70,15 @@ func (r *Reconciler) accept(s *scope) {
 	default:
 		s.found[iter8v1alpha1.ConditionAccepted] = finding{open: true, reason: verdict.Reason, message: verdict.Message}
 	}
+	return proceed
+}
+
+// follow has the policy woken by the objects that it is to apply and has applied, which are known unless it says await.
+func (r *Reconciler) follow(s *scope) outcome {
+	kinds, keys := interests(s)
+	r.Live.Follow(s.name(), kinds, keys)
+	if slices.ContainsFunc(kinds, func(kind schema.GroupVersionKind) bool { return r.Live.State(kind).Pending() }) {
+		return await
+	}
+	return proceed
 }

@@ -68,6 +68,7 @@ func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
 		rendered[v.Name] = v.Available
 	}
 	var unknown []string
+	unweighed := false
 	for i, v := range s.subject.Spec.Variants {
 		observed := s.observation.Variants[i]
 		variant := render.Variant{Name: v.Name, Number: i + 1, Available: true}
@@ -84,6 +85,7 @@ func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
 			if !observed.Known() {
 				variant.Available = rendered[v.Name]
 				s.unread = s.unread || observed.Unread
+				unweighed = unweighed || variant.Available && observed.WeightUnread
 				unknown = append(unknown, fmt.Sprintf("variant %s counts as %s, as it was last known: %s",
 					v.Name, availability(variant.Available), observed.Problems[0].Message))
 			}
@@ -91,6 +93,10 @@ func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
 		s.variants = append(s.variants, variant)
 	}
 	s.unknown = strings.Join(unknown, "; ")
+	if unweighed {
+		// Without the weight that its first resource may be annotated with, more would be mirrored than before.
+		return s.stop(s.whyUnknown(), s.unknown)
+	}
 	return proceed
 }
 
@@ -190,6 +196,7 @@ func (r *Reconciler) guard(_ context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionRendered
 	violations := guard.Violations(guard.Rules{Namespace: s.policy.Namespace, Kinds: r.Kinds}, s.manifests)
 	if len(violations) > 0 {
+		s.manifests = nil // nobody is to look at what they name
 		return s.fail(condition, iter8v1alpha1.ReasonForbiddenManifest, strings.Join(violations, "; "))
 	}
 	return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, fmt.Sprintf("%s rendered", count(len(s.manifests), "object")))

@@ -80,7 +80,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			break
 		}
 	}
-	r.accept(s)
+	if r.accept(s) == await {
+		return ctrl.Result{}, s.retry
+	}
 	if err := r.writeStatus(ctx, s); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of RoutingPolicy %s: %w", req, err))
 	}

@@ -78,6 +78,26 @@ func TestAChartThatLooksAtPodsWaitsUntilTheseCanBeRead(t *testing.T) {
 	w.Expect(w.written()).To(Equal([]string{"status web"}), "nothing but the status")
 }
 
+func TestAMirrorIsNotWidenedWhereItsWeightCanNotBeRead(t *testing.T) {
+	subject := aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2", Resources: []iter8v1alpha1.ResourceReference{
+		{APIVersion: "apps/v1", Kind: "Deployment", Name: "web-v2"}}})
+	policy := aPolicy("v2")
+	policy.Spec.Chart = &iter8v1alpha1.ChartReference{Name: "mirror"}
+	policy.Spec.Values = &apiextensionsv1.JSON{Raw: []byte(`{"rules": [{"backendRefs": [{"name": "web-v1", "port": 80}],
+		"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "web-v2", "port": 80}}}]}]}`)}
+	policy.Status.Variants = []iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
+	policy.Status.Applied = []iter8v1alpha1.AppliedObject{{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: "u"}}
+	policy.Status.Mirrors = []iter8v1alpha1.Mirror{{Route: "HTTPRoute/web", From: "web-v1:80", To: "web-v2:80", Percent: "20"}}
+	w := newWorld(t, subject, policy)
+	w.cluster.PrependReactor("list", "deployments", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(deployments.GroupResource(), "", errors.New("not you"))
+	})
+	w.subjects.OnAdd(subject, false)
+	got := w.settled(t, "False VariantUnknown: variant v2 counts as available, as it was last known: Deployment web-v2 can't be read")
+	w.Expect(got.Status.Mirrors).To(Equal(policy.Status.Mirrors), "the Deployment may be annotated with a weight")
+	w.Expect(w.written()).To(Equal([]string{"status web"}), "nothing but the status")
+}
+
 func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {
 	chartOf := func(ref iter8v1alpha1.ChartReference) func(*iter8v1alpha1.RoutingPolicy) {
 		return func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Templates, p.Spec.Chart = nil, &ref }
@@ -287,6 +307,9 @@ func TestTheEchoOfAStatusDoesNotWakeThePolicy(t *testing.T) {
 	changed := r.specChanged()
 	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeFalse())
 	g.Expect(r.written.Newest(before)).To(BeIdenticalTo(before), "what was written is dropped once it is shown")
+	after.Labels = map[string]string{"team": "web"}
+	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeTrue(), "templates see the labels")
+	after.Labels = nil
 	after.Generation++
 	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeTrue())
 	g.Expect(changed.Create(event.CreateEvent{Object: after})).To(BeTrue())

@@ -52,12 +52,14 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		Complete(r)
 }
 
-// specChanged passes what isn't merely the echo of a status that was written.
+// specChanged passes what isn't merely the echo of a status that was written. Labels count, since templates get
+// to see them.
 func (r *Reconciler) specChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
 		r.written.Shown(e.ObjectNew.(*iter8v1alpha1.RoutingPolicy))
 		const annotation = iter8v1alpha1.ReconcileAnnotation
-		return predicate.GenerationChangedPredicate{}.Update(e) || e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation]
+		return predicate.GenerationChangedPredicate{}.Update(e) || predicate.LabelChangedPredicate{}.Update(e) ||
+			e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation]
 	}}
 }
 

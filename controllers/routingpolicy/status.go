@@ -124,12 +124,18 @@ func (s *scope) conditions() []metav1.Condition {
 	wanted = append(wanted, ready)
 	switch {
 	case ready.Status == metav1.ConditionTrue, s.stopped != nil && s.stopped.reason == iter8v1alpha1.ReasonSuspended:
-	case stalled[ready.Reason]:
+	case stalled[ready.Reason] && !s.refused(ready):
 		wanted = append(wanted, metav1.Condition{Type: iter8v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
 	default:
 		wanted = append(wanted, metav1.Condition{Type: iter8v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
 	}
 	return wanted
+}
+
+// refused tells whether Ready repeats what a gateway said, whose reasons may have the names of ours.
+func (s *scope) refused(ready metav1.Condition) bool {
+	accepted := s.found[iter8v1alpha1.ConditionAccepted]
+	return accepted.failed && accepted.reason == ready.Reason && accepted.message == ready.Message
 }
 
 func statusOf(f finding) metav1.ConditionStatus {
@@ -208,9 +214,12 @@ func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
 	was := meta.FindStatusCondition(before.Status.Conditions, iter8v1alpha1.ConditionReady)
 	is := meta.FindStatusCondition(after.Status.Conditions, iter8v1alpha1.ConditionReady)
 	if is.Status == metav1.ConditionFalse && is.Reason != iter8v1alpha1.ReasonSubjectNotFound && (was == nil || was.Reason != is.Reason) {
-		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, is.Reason, "Reconcile", "%s", conditions.Truncate(is.Message, maxNote))
+		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, conditions.Truncate(is.Reason, maxReason), "Reconcile", "%s", conditions.Truncate(is.Message, maxNote))
 	}
 }
 
-// maxNote is what the API allows of an Event's note, in bytes.
-const maxNote = 1024
+// What the API allows of an Event's reason and note, in bytes.
+const (
+	maxReason = 128
+	maxNote   = 1024
+)

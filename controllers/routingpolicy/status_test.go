@@ -124,6 +124,12 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
 			"Accepted Unknown AwaitingReport: HTTPRoute web: Gateway test/web has not reported on it as it is now",
 			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
+		"the gateway refuses the route, for a reason that has the name of one of ours": {func(s *scope) {
+			through(s, resolved, rendered, applied)
+			s.fail(accepted, iter8v1alpha1.ReasonRejected, "no")
+		}, []string{
+			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted False Rejected: no",
+			"Ready False Rejected: no", "Reconciling True Rejected: no"}},
 		"the gateway refuses the route": {func(s *scope) {
 			through(s, resolved, rendered, applied)
 			s.fail(accepted, "BackendNotFound", "no v2")

@@ -126,6 +126,19 @@ func TestOperatorMayDoWhatTheValuesSay(t *testing.T) {
 	}
 }
 
+func TestOperatorSecretsOfANamespaceAreOneRole(t *testing.T) {
+	g := NewWithT(t)
+	objects := installed(t, "charts: {secrets: [{namespace: team-a, names: [one]}, {namespace: team-b, names: [two]}, {namespace: team-a, names: [three]}]}")
+	readable := map[string][]string{}
+	for _, role := range kinds[rbacv1.Role](t, objects, "Role") {
+		if strings.HasSuffix(role.Name, "-chart-secrets") {
+			g.Expect(readable).NotTo(HaveKey(role.Namespace), "two objects of one name can't be installed")
+			readable[role.Namespace] = role.Rules[0].ResourceNames
+		}
+	}
+	g.Expect(readable).To(Equal(map[string][]string{"team-a": {"one", "three"}, "team-b": {"two"}}))
+}
+
 func TestOperatorRightsForUsersAreAggregated(t *testing.T) {
 	g := NewWithT(t)
 	aggregated := map[string][]string{}
