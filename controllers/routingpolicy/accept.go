@@ -14,8 +14,35 @@ import (
 )
 
 // support refuses routes that their gateways can't serve as they are meant: a mirror that is left out, or that
-// gets all requests in place of some, is worse than one that isn't there and says why.
-func (r *Reconciler) support(_ context.Context, s *scope) outcome {
+// gets all requests in place of some, is worse than one that isn't there and says why. What stands for variants that
+// are still there goes on standing; what stands for one that has gone goes with it.
+func (r *Reconciler) support(ctx context.Context, s *scope) outcome {
+	lacking, o := r.lacking(s)
+	if o == await || lacking == "" {
+		return o
+	}
+	refusal := finding{failed: true, reason: iter8v1alpha1.ReasonUnsupportedByGateway, message: lacking}
+	if !s.reduce() {
+		s.found[iter8v1alpha1.ConditionApplied] = refusal
+		return done
+	}
+	for _, phase := range []func(context.Context, *scope) outcome{r.render, r.guard} {
+		if o := phase(ctx, s); o != proceed {
+			return o
+		}
+	}
+	if lacking, o = r.lacking(s); o == await {
+		return await
+	} else if lacking != "" {
+		s.found[iter8v1alpha1.ConditionApplied] = refusal
+		return done
+	}
+	s.withheld = &refusal
+	return proceed
+}
+
+// lacking says what the manifests take that their gateways lack.
+func (r *Reconciler) lacking(s *scope) (string, outcome) {
 	var attached []types.NamespacedName
 	mirrors := false
 	for _, m := range s.manifests {
@@ -28,19 +55,33 @@ func (r *Reconciler) support(_ context.Context, s *scope) outcome {
 	}
 	r.Gateways.Follow(s.name(), attached)
 	if !mirrors {
-		return proceed
+		return "", proceed
 	}
 	if r.Gateways.Pending() {
-		return await
+		return "", await
 	}
 	var lacking []string
 	for _, m := range s.manifests {
 		lacking = append(lacking, r.Gateways.Lacking(m, s.policy.Namespace)...)
 	}
-	if len(lacking) > 0 {
-		return s.fail(iter8v1alpha1.ConditionApplied, iter8v1alpha1.ReasonUnsupportedByGateway, strings.Join(lacking, "; "))
+	return strings.Join(lacking, "; "), proceed
+}
+
+// reduce has variants count as not available for which nothing stands, and tells whether something stands for one that
+// isn't available any more.
+func (s *scope) reduce() bool {
+	stands := map[string]bool{}
+	for _, v := range s.policy.Status.Variants {
+		stands[v.Name] = v.Available
 	}
-	return proceed
+	gone := false
+	s.variants = slices.Clone(s.variants)
+	for i := range s.variants {
+		v := &s.variants[i]
+		gone = gone || stands[v.Name] && !v.Available
+		v.Available = v.Available && stands[v.Name]
+	}
+	return gone
 }
 
 // accept finds what the gateways say of the objects that stand, whatever became of the newest ones.

@@ -73,7 +73,12 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		return await
 	}
 	s.steps, s.result = steps, &result
-	if len(result.Failures) == 0 {
+	switch {
+	case len(result.Failures) > 0:
+	case s.withheld != nil:
+		s.found[condition] = *s.withheld
+		return done
+	default:
 		return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, count(len(s.manifests), "object")+" applied")
 	}
 	messages := make([]string, 0, len(result.Failures))

@@ -47,6 +47,9 @@ type scope struct {
 	steps  []apply.Step
 	result *apply.Result
 
+	// withheld is why not all was applied that was rendered at first; nil where it was.
+	withheld *finding
+
 	// stopped is the first thing that keeps the policy from being done as a whole; nil when nothing does.
 	stopped *finding
 	// found are the conditions of the phases that ran, by type.

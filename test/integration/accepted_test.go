@@ -114,6 +114,33 @@ func TestAGatewayThatCanNotMirrorAPartGetsNoMirror(t *testing.T) {
 	s.Expect(policy.Status.MirrorTargets).To(gomega.Equal("httpbin-v2:80 (5%)"))
 }
 
+func TestAMirrorGoesWithItsVariantWhateverTheGatewayCanNotDoForAnother(t *testing.T) {
+	s := newScene(t)
+	class := s.gatewayClass(features.SupportHTTPRouteRequestMirror)
+	s.create(&gatewayv1.Gateway{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "edge"}, Spec: gatewayv1.GatewaySpec{
+		GatewayClassName: gatewayv1.ObjectName(class.Name), Listeners: []gatewayv1.Listener{{Name: "http", Port: 80, Protocol: gatewayv1.HTTPProtocolType}}}})
+	s.deploy("httpbin-v1")
+	deployment, service := s.deploy("httpbin-v2")
+	v := mirrorValues("httpbin-v1", "httpbin-v2", "httpbin-v3")
+	v["parentRefs"] = []any{map[string]any{"name": "edge"}}
+	policy := s.mirrorPolicy("httpbin-route", "httpbin")
+	policy.Spec.Values, policy.Spec.Trigger = values(v), nil
+	s.create(s.subject("httpbin", variant("v1", "httpbin-v1"), variant("v2", "httpbin-v2"), variant("v3", "httpbin-v3")), policy)
+	s.Eventually(s.route("httpbin")).Should(mirrorTo("httpbin-v2"))
+
+	const unsupported = "True UnsupportedByGateway: HTTPRoute httpbin has several mirrors in a rule"
+	s.deploy("httpbin-v3")
+	s.Eventually(s.condition(policy, iter8v1alpha1.ConditionStalled)).Should(gomega.HavePrefix(unsupported))
+	s.Expect(s.route("httpbin")()).To(mirrorTo("httpbin-v2"), "what stands is still as it should be")
+
+	s.publish(class, "HTTPRouteResponseTimeout") // not even one mirror any more
+	s.Eventually(s.condition(policy, iter8v1alpha1.ConditionStalled)).Should(gomega.HavePrefix("True UnsupportedByGateway: HTTPRoute httpbin mirrors requests"))
+	s.Expect(s.route("httpbin")()).To(mirrorTo("httpbin-v2"))
+	s.delete(deployment, service)
+	s.Eventually(s.route("httpbin")).Should(mirrorTo(), "nothing is mirrored to what is gone")
+	s.Expect(s.condition(policy, iter8v1alpha1.ConditionStalled)()).To(gomega.HavePrefix("True UnsupportedByGateway: HTTPRoute httpbin mirrors requests"))
+}
+
 // withoutPercent takes the field out of the HTTPRoute's CRD, as in the Gateway API before 1.2, and gives what puts
 // it back.
 func (s *scene) withoutPercent() (restore func()) {
