@@ -102,8 +102,8 @@ func TestABadSpecStallsThePolicyAndLosesNothing(t *testing.T) {
 		"a version that isn't there": {
 			chartWith("", "mirror", "9.x", nil), "VersionNotFound: version not found: the built-in chart mirror is version 0.14.0, which is not in 9.x"},
 		"a version that is none": {chartWith("", "mirror", "newest", nil), `InvalidVersion: invalid version range: spec.chart.version "newest"`},
-		"a remote repository": {
-			chartWith("https://charts.example.com", "mirror", "", nil), "UnsupportedRepository: unsupported repository: https://charts.example.com"},
+		"a repository without TLS": {
+			chartWith("http://charts.example.com", "mirror", "", nil), "UnsupportedRepository: unsupported repository: http://charts.example.com"},
 		"a Subject in another namespace": {
 			func(p *iter8v1alpha1.RoutingPolicySpec) { p.SubjectRef.Namespace = "default" },
 			"CrossNamespaceReference: spec.subjectRef is in namespace default, and this operator does not allow references to other namespaces"},

@@ -5,9 +5,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
@@ -194,12 +196,15 @@ func TestAClientIsAnsweredWhileTheMirrorHangs(t *testing.T) {
 	s.Expect(s.proxy.Counters().LostCopies).To(Equal(map[string]int{"m": requests - mirrorLimit}), "more than may be under way")
 }
 
+func TestMain(m *testing.M) {
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	os.Exit(m.Run())
+}
+
 func TestAMirrorThatCannotBeReachedIsNobodysConcern(t *testing.T) {
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
 	for sentence, endpoints := range map[string][]string{
 		"no endpoint":              nil,
-		"nobody listening":         {gone.Listener.Addr().String()},
+		"nobody listening":         {"127.0.0.1:1"}, // a port that nobody is given by chance
 		"a connection that breaks": {(&upstreams{}).serve(t, "m", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })},
 	} {
 		t.Run(sentence, func(t *testing.T) {
