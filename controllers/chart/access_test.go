@@ -255,6 +255,7 @@ func TestVerify(t *testing.T) {
 				}
 				g.Expect(got.Chart).To(BeNil())
 				g.Expect(got.Err).To(Or(MatchError(ErrUnverified), MatchError(ErrTooLarge)))
+				g.Expect(Passes(got.Err)).To(BeFalse(), "it isn't the repository's fault as well")
 				g.Expect(got.Err).To(MatchError(ContainSubstring(test.message)))
 				g.Expect(got.Err).To(MatchError(Not(ContainSubstring("internal-secret"))))
 

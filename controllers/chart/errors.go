@@ -24,21 +24,24 @@ var (
 	ErrCacheUnavailable      = reason.ErrCacheUnavailable
 )
 
-// reasons are those of the condition ChartResolved.
-var reasons = map[error]string{
-	ErrUnsupportedRepository: iter8v1alpha1.ReasonUnsupportedRepository,
-	ErrChartNotFound:         iter8v1alpha1.ReasonChartNotFound,
-	ErrInvalidVersion:        iter8v1alpha1.ReasonInvalidVersion,
-	ErrVersionNotFound:       iter8v1alpha1.ReasonVersionNotFound,
-	ErrRepositoryUnavailable: iter8v1alpha1.ReasonRepositoryUnavailable,
-	ErrForbiddenAddress:      iter8v1alpha1.ReasonForbiddenAddress,
-	ErrUnauthorized:          iter8v1alpha1.ReasonUnauthorized,
-	ErrInvalidSecret:         iter8v1alpha1.ReasonInvalidSecret,
-	ErrTooLarge:              iter8v1alpha1.ReasonTooLarge,
-	ErrInvalidIndex:          iter8v1alpha1.ReasonInvalidIndex,
-	ErrInvalidArchive:        iter8v1alpha1.ReasonInvalidChart,
-	ErrUnverified:            iter8v1alpha1.ReasonUnverified,
-	ErrCacheUnavailable:      iter8v1alpha1.ReasonCacheUnavailable,
+// reasons are those of the condition ChartResolved. Of an error that wraps several, the first counts.
+var reasons = []struct {
+	sentinel error
+	reason   string
+}{
+	{ErrUnsupportedRepository, iter8v1alpha1.ReasonUnsupportedRepository},
+	{ErrChartNotFound, iter8v1alpha1.ReasonChartNotFound},
+	{ErrInvalidVersion, iter8v1alpha1.ReasonInvalidVersion},
+	{ErrVersionNotFound, iter8v1alpha1.ReasonVersionNotFound},
+	{ErrForbiddenAddress, iter8v1alpha1.ReasonForbiddenAddress},
+	{ErrUnauthorized, iter8v1alpha1.ReasonUnauthorized},
+	{ErrInvalidSecret, iter8v1alpha1.ReasonInvalidSecret},
+	{ErrTooLarge, iter8v1alpha1.ReasonTooLarge},
+	{ErrInvalidIndex, iter8v1alpha1.ReasonInvalidIndex},
+	{ErrInvalidArchive, iter8v1alpha1.ReasonInvalidChart},
+	{ErrUnverified, iter8v1alpha1.ReasonUnverified},
+	{ErrCacheUnavailable, iter8v1alpha1.ReasonCacheUnavailable},
+	{ErrRepositoryUnavailable, iter8v1alpha1.ReasonRepositoryUnavailable},
 }
 
 // passing are the errors that end without anybody changing the policy, so that trying again soon makes sense.
@@ -46,9 +49,9 @@ var passing = []error{ErrRepositoryUnavailable, ErrUnauthorized, ErrInvalidSecre
 
 // Reason gives the reason of the condition ChartResolved for an error of this package.
 func Reason(err error) string {
-	for sentinel, r := range reasons {
-		if errors.Is(err, sentinel) {
-			return r
+	for _, r := range reasons {
+		if errors.Is(err, r.sentinel) {
+			return r.reason
 		}
 	}
 	return iter8v1alpha1.ReasonRepositoryUnavailable

@@ -2,8 +2,8 @@ package chart
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net/http"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/chart/fetch"
@@ -53,28 +53,22 @@ func (s *Sources) fromIndex(ctx context.Context, src *source, cache *store.Store
 		return found{}, fmt.Errorf("%w: %s: the archive has the digest sha256:%s, and the index says sha256:%s", ErrInvalidArchive, fetch.Public(u.String()), digest, f.archive)
 	}
 	f.archive, f.resolved.Digest = digest, "sha256:"+digest
+	signed := false
 	if len(creds.Keyring) > 0 {
 		prov := *u
 		prov.Path, prov.RawPath = u.Path+".prov", ""
-		if err := client.Get(ctx, prov.String(), maxProvenance, draft); err != nil {
-			return found{}, unverified(err)
+		err := client.Get(ctx, prov.String(), maxProvenance, draft)
+		if signed = err == nil; signed {
+			draft.EndPart()
+		} else if fetch.Status(err) != http.StatusNotFound {
+			return found{}, err
 		}
-		draft.EndPart()
 	}
-	err = s.keep(ctx, cache, key, &f, j, creds, draft, len(creds.Keyring) > 0)
+	err = s.keep(ctx, cache, key, &f, j, creds, draft, signed)
 	return f, err
 }
 
 // known tells whether what a repository says is what the source has.
 func (f *found) known(j job) bool {
 	return j.current != nil && j.current.Resolved.Digest == f.resolved.Digest && j.archive != ""
-}
-
-// unverified says that there is no provenance file, unless the repository is at fault.
-func unverified(err error) error {
-	var answer *fetch.StatusError
-	if errors.As(err, &answer) && answer.Code == 404 {
-		return fmt.Errorf("%w: there is no provenance file, and spec.chart.verify asks for one: %w", ErrUnverified, err)
-	}
-	return err
 }

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -120,11 +121,12 @@ func TestTheOrderOfVersionsMakesNoDifference(t *testing.T) {
 func TestEachErrorHasItsReason(t *testing.T) {
 	g := NewWithT(t)
 	seen := map[string]bool{}
-	for sentinel, reason := range reasons {
-		g.Expect(Reason(sentinel)).To(Equal(reason))
-		g.Expect(seen).NotTo(HaveKey(reason))
-		seen[reason] = true
+	for _, r := range reasons {
+		g.Expect(Reason(r.sentinel)).To(Equal(r.reason))
+		g.Expect(seen).NotTo(HaveKey(r.reason))
+		seen[r.reason] = true
 	}
+	g.Expect(Reason(errors.Join(ErrRepositoryUnavailable, ErrUnverified))).To(Equal(iter8v1alpha1.ReasonUnverified), "what says more")
 	g.Expect(Passes(ErrRepositoryUnavailable)).To(BeTrue())
 	g.Expect(Passes(ErrVersionNotFound)).To(BeFalse())
 }

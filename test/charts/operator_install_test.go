@@ -69,6 +69,8 @@ charts:
   allowedAddresses: [127.0.0.1, "::1"]
   deniedAddresses: [10.0.0.0/8]
   secrets: [{namespace: default, names: [repository]}]
+  memory: 64Mi
+  limits: {indexSize: 10Mi, timeout: 3s}
   cacheSize: 1Gi
   cacheClaim: charts
 `

@@ -46,7 +46,8 @@ type Auth struct {
 func ServeRegistry(t testing.TB, o Options) *Registry {
 	t.Helper()
 	r := &Registry{registry: registry.New(registry.Logger(log.New(io.Discard, "", 0))), hits: map[string]int{}}
-	r.Server, r.CA = start(t, http.HandlerFunc(r.serve), o)
+	server, presented := start(t, http.HandlerFunc(r.serve), o)
+	r.Server, r.CA = server, presented.ca
 	r.Host = strings.TrimPrefix(strings.TrimPrefix(r.URL, "https://"), "http://")
 	return r
 }

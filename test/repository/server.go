@@ -19,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -28,6 +29,8 @@ type Server struct {
 	*httptest.Server
 	// CA is the certificate, in PEM, that a client must trust.
 	CA []byte
+
+	certificates *certificates
 
 	mu       sync.Mutex
 	files    map[string][]byte
@@ -51,11 +54,32 @@ type Options struct {
 func Serve(t testing.TB, o Options) *Server {
 	t.Helper()
 	s := &Server{files: map[string][]byte{}, entries: map[string][]string{}, hits: map[string]int{}}
-	s.Server, s.CA = start(t, http.HandlerFunc(s.serve), o)
+	s.Server, s.certificates = start(t, http.HandlerFunc(s.serve), o)
+	s.CA = s.certificates.ca
 	return s
 }
 
-func start(t testing.TB, handler http.Handler, o Options) (*httptest.Server, []byte) {
+// certificates are what a server comes with.
+type certificates struct {
+	valid, expired *tls.Config
+	ca             []byte
+	isExpired      atomic.Bool
+}
+
+func (c *certificates) config(*tls.ClientHelloInfo) (*tls.Config, error) {
+	if c.isExpired.Load() {
+		return c.expired, nil
+	}
+	return c.valid, nil
+}
+
+// Expire has the server come with a certificate that isn't valid any more, or with its own again.
+func (s *Server) Expire(expired bool) {
+	s.certificates.isExpired.Store(expired)
+	s.CloseClientConnections()
+}
+
+func start(t testing.TB, handler http.Handler, o Options) (*httptest.Server, *certificates) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
 	if o.Address != "" {
@@ -73,20 +97,19 @@ func start(t testing.TB, handler http.Handler, o Options) (*httptest.Server, []b
 	})
 	if o.Plain {
 		server.Start()
-		return server, nil
+		return server, &certificates{}
 	}
-	until := time.Now().Add(time.Hour)
-	if o.Expired {
-		until = time.Now().Add(-time.Hour)
-	}
-	certificate, ca := certify(t, until)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	c := &certificates{}
+	c.valid, c.ca = certify(t, time.Now().Add(time.Hour))
+	c.expired, _ = certify(t, time.Now().Add(-time.Hour))
+	c.isExpired.Store(o.Expired)
+	server.TLS = &tls.Config{Certificates: c.valid.Certificates, GetConfigForClient: c.config, MinVersion: tls.VersionTLS12}
 	server.StartTLS()
-	return server, ca
+	return server, c
 }
 
 // certify makes a certificate for loopback and for any host of example.com, which is its own authority.
-func certify(t testing.TB, until time.Time) (tls.Certificate, []byte) {
+func certify(t testing.TB, until time.Time) (*tls.Config, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -105,7 +128,9 @@ func certify(t testing.TB, until time.Time) (tls.Certificate, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	certificate := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {

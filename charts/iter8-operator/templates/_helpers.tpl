@@ -141,6 +141,12 @@ charts:
   {{- with .deniedAddresses }}
   deniedAddresses: {{ toJson . }}
   {{- end }}
+  {{- with .memory }}
+  memory: {{ . }}
+  {{- end }}
+  {{- with .limits }}
+  limits: {{ toJson . }}
+  {{- end }}
   cacheDir: /var/cache/iter8-operator
   cacheSize: {{ .cacheSize }}
 {{- end }}
