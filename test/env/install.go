@@ -46,9 +46,6 @@ func (e *Environment) Install(ctx context.Context, namespace string, more ...str
 	if output, err := helm.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("helm install: %w: %s", err, output)
 	}
-	if err := e.awaitKinds(ctx); err != nil {
-		return nil, fmt.Errorf("waiting for the apiserver to serve the operator's kinds: %w", err)
-	}
 	return e.Installed(namespace), nil
 }
 
@@ -75,6 +72,9 @@ func (e *Environment) Installed(namespace string) *Installation {
 // Run runs one replica of the operator; more flags come last.
 func (i *Installation) Run(ctx context.Context, more ...string) (*Operator, error) {
 	e := i.environment
+	if err := e.awaitKinds(ctx); err != nil {
+		return nil, fmt.Errorf("waiting for the apiserver to serve the operator's kinds: %w", err)
+	}
 	var deployment appsv1.Deployment
 	if err := e.client.Get(ctx, types.NamespacedName{Namespace: i.namespace, Name: Release}, &deployment); err != nil {
 		return nil, fmt.Errorf("looking up the operator's Deployment: %w", err)
