@@ -17,6 +17,7 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/assume"
+	"iter8.tools/operator/controllers/interest"
 	"iter8.tools/operator/controllers/routes"
 	"iter8.tools/operator/controllers/watch"
 )
@@ -30,9 +31,9 @@ type Live struct {
 	// assumed are objects that this process wrote and the watch hasn't shown yet.
 	assumed map[objectName]*liveObject
 	// writing are objects that are being written, and the version of each that the watch has shown meanwhile.
-	writing   map[objectName]string
-	interest  map[objectName]map[types.NamespacedName]struct{}
-	interests map[types.NamespacedName][]objectName
+	writing map[objectName]string
+	// followed are the objects that policies have an interest in.
+	followed  *interest.Index[objectName]
 	listeners []func(policy types.NamespacedName)
 }
 
@@ -58,10 +59,9 @@ type LiveOptions struct {
 // NewLive makes a Live whose watches end with the context.
 func NewLive(ctx context.Context, options LiveOptions) *Live {
 	l := &Live{
-		assumed:   map[objectName]*liveObject{},
-		writing:   map[objectName]string{},
-		interest:  map[objectName]map[types.NamespacedName]struct{}{},
-		interests: map[types.NamespacedName][]objectName{},
+		assumed:  map[objectName]*liveObject{},
+		writing:  map[objectName]string{},
+		followed: interest.New[objectName](),
 	}
 	l.objects = watch.New(ctx, watch.Options{
 		Client:     options.Client,
@@ -88,27 +88,14 @@ func (l *Live) Follow(policy types.NamespacedName, kinds []schema.GroupVersionKi
 		names = append(names, objectName{k.GroupKind, types.NamespacedName{Namespace: policy.Namespace, Name: k.Name}})
 	}
 	l.mu.Lock()
-	for _, name := range l.interests[policy] {
-		delete(l.interest[name], policy)
-		if len(l.interest[name]) == 0 {
-			delete(l.interest, name)
-		}
+	before := l.followed.Forget(policy)
+	if len(names) > 0 {
+		l.followed.Set(policy, names)
 	}
-	for _, name := range names {
-		if l.interest[name] == nil {
-			l.interest[name] = map[types.NamespacedName]struct{}{}
-		}
-		l.interest[name][policy] = struct{}{}
-	}
-	for _, name := range l.interests[policy] {
-		if len(l.interest[name]) == 0 {
+	for _, name := range before {
+		if !l.followed.Any(name) {
 			delete(l.assumed, name) // its watch may end before it shows the write
 		}
-	}
-	if len(names) == 0 {
-		delete(l.interests, policy)
-	} else {
-		l.interests[policy] = names
 	}
 	l.mu.Unlock()
 
@@ -207,7 +194,7 @@ func (l *Live) onChange(_ watch.Target, before, after watch.Object) {
 func (l *Live) tellInterested(name objectName) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	for policy := range l.interest[name] {
+	for _, policy := range l.followed.In(name) {
 		l.tell(policy)
 	}
 }

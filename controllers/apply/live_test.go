@@ -163,8 +163,8 @@ func TestWhoFollowsNothingIsToldNothing(t *testing.T) {
 	w.Consistently(w.toldOf).Should(ConsistOf(other))
 
 	w.live.Follow(other, nil, nil)
-	w.Expect(w.live.interest).To(BeEmpty())
-	w.Expect(w.live.interests).To(BeEmpty())
+	w.Expect(w.live.followed.Things()).To(BeEmpty())
+	w.Expect(w.live.followed.Users()).To(BeEmpty())
 	w.Expect(w.live.State(routeKind)).To(Equal(watch.State{}), "a kind that nobody follows isn't watched")
 }
 

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"iter8.tools/operator/controllers/interest"
 	"iter8.tools/operator/controllers/routes"
 	"iter8.tools/operator/controllers/watch"
 )
@@ -34,10 +35,10 @@ var (
 type Gateways struct {
 	gateways, classes *watch.Set
 
-	mu sync.RWMutex
-	// interest of policies, by the Gateway.
-	interest  map[types.NamespacedName]map[types.NamespacedName]struct{}
-	followed  map[types.NamespacedName][]types.NamespacedName
+	// followed are the Gateways that policies follow.
+	followed *interest.Index[types.NamespacedName]
+
+	mu        sync.RWMutex
 	listeners []func(policy types.NamespacedName)
 }
 
@@ -59,10 +60,7 @@ type Options struct {
 
 // New makes Gateways whose watches end with the context.
 func New(ctx context.Context, options Options) *Gateways {
-	g := &Gateways{
-		interest: map[types.NamespacedName]map[types.NamespacedName]struct{}{},
-		followed: map[types.NamespacedName][]types.NamespacedName{},
-	}
+	g := &Gateways{followed: interest.New[types.NamespacedName]()}
 	g.gateways = watch.New(ctx, watch.Options{
 		Client: options.Client, Mapper: options.Mapper, Namespaces: options.Namespaces,
 		Transform: keepGateway,
@@ -70,7 +68,7 @@ func New(ctx context.Context, options Options) *Gateways {
 			old, _ := before.(*kept)
 			now, _ := after.(*kept)
 			if old == nil || now == nil || old.class != now.class {
-				g.tellInterested(nameOf(old, now))
+				g.tell(g.followed.In(nameOf(old, now)))
 			}
 		},
 		OnState: func(target watch.Target) { g.tell(g.gateways.Users(target)) },
@@ -99,30 +97,13 @@ func (g *Gateways) Listen(fn func(policy types.NamespacedName)) {
 
 // Follow says to which Gateways a policy's routes attach from now on; none ends it.
 func (g *Gateways) Follow(policy types.NamespacedName, gateways []types.NamespacedName) {
-	g.mu.Lock()
-	for _, name := range g.followed[policy] {
-		delete(g.interest[name], policy)
-		if len(g.interest[name]) == 0 {
-			delete(g.interest, name)
-		}
-	}
-	for _, name := range gateways {
-		if g.interest[name] == nil {
-			g.interest[name] = map[types.NamespacedName]struct{}{}
-		}
-		g.interest[name][policy] = struct{}{}
-	}
 	if len(gateways) == 0 {
-		delete(g.followed, policy)
-	} else {
-		g.followed[policy] = gateways
-	}
-	g.mu.Unlock()
-	if len(gateways) == 0 {
+		g.followed.Forget(policy)
 		g.gateways.Require(policy)
 		g.classes.Require(policy)
 		return
 	}
+	g.followed.Set(policy, gateways)
 	g.gateways.Require(policy, gatewayTarget)
 	g.classes.Require(policy, classTarget)
 }
@@ -168,16 +149,6 @@ func (g *Gateways) class(name types.NamespacedName) *kept {
 	found, _ = g.classes.Get(classTarget, types.NamespacedName{Name: gateway.class})
 	class, _ := found.(*kept)
 	return class
-}
-
-func (g *Gateways) tellInterested(gateway types.NamespacedName) {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	for policy := range g.interest[gateway] {
-		for _, listener := range g.listeners {
-			listener(policy)
-		}
-	}
 }
 
 func (g *Gateways) tell(policies []types.NamespacedName) {

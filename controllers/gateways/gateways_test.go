@@ -166,8 +166,8 @@ func TestPoliciesAreToldOfWhatMatters(t *testing.T) {
 	w.gateways.Follow(types.NamespacedName{Namespace: "test", Name: "other"}, nil)
 	w.Expect(w.gateways.gateways.Targets()).To(BeEmpty())
 	w.Expect(w.gateways.classes.Targets()).To(BeEmpty())
-	w.Expect(w.gateways.interest).To(BeEmpty())
-	w.Expect(w.gateways.followed).To(BeEmpty())
+	w.Expect(w.gateways.followed.Things()).To(BeEmpty())
+	w.Expect(w.gateways.followed.Users()).To(BeEmpty())
 }
 
 func TestWhatCanNotBeReadLacksNothing(t *testing.T) {

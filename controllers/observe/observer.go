@@ -10,7 +10,9 @@ package observe
 
 import (
 	"context"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,6 +25,7 @@ import (
 
 	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/interest"
 	"iter8.tools/operator/controllers/watch"
 )
 
@@ -64,9 +67,10 @@ type Observer struct {
 	allowCrossNamespace bool
 	onLegacyFinalizer   func(schema.GroupVersionKind, types.NamespacedName)
 
+	// named are the resources that Subjects name.
+	named *interest.Index[resource]
+
 	mu        sync.RWMutex
-	byName    map[resource]map[types.NamespacedName]struct{}
-	needs     map[types.NamespacedName][]resource
 	listeners []func(subject types.NamespacedName)
 }
 
@@ -78,8 +82,7 @@ func New(ctx context.Context, options Options) *Observer {
 		conditions:          map[schema.GroupKind][]string{},
 		allowCrossNamespace: options.Config.AllowCrossNamespaceReferences,
 		onLegacyFinalizer:   options.OnLegacyFinalizer,
-		byName:              map[resource]map[types.NamespacedName]struct{}{},
-		needs:               map[types.NamespacedName][]resource{},
+		named:               interest.New[resource](),
 	}
 	for _, r := range options.Config.Readiness {
 		o.conditions[schema.GroupKind{Group: r.Group, Kind: r.Kind}] = r.Conditions
@@ -136,7 +139,7 @@ func (o *Observer) Listen(fn func(subject types.NamespacedName)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.listeners = append(o.listeners, fn)
-	for subject := range o.needs {
+	for _, subject := range o.named.Users() {
 		fn(subject)
 	}
 }
@@ -163,36 +166,15 @@ func (o *Observer) follow(subject *iter8v1alpha1.Subject) {
 			needs = append(needs, resource{target.GroupVersionKind, resourceName(subject.Namespace, ref)})
 		}
 	}
-	o.reindex(name, needs)
-	o.resources.Require(name, keys(targets)...)
+	o.named.Set(name, needs)
+	o.resources.Require(name, slices.Collect(maps.Keys(targets))...)
 	o.notify(name)
 }
 
 func (o *Observer) forget(subject types.NamespacedName) {
-	o.reindex(subject, nil)
-	o.mu.Lock()
-	delete(o.needs, subject)
-	o.mu.Unlock()
+	o.named.Forget(subject)
 	o.resources.Require(subject)
 	o.notify(subject)
-}
-
-func (o *Observer) reindex(subject types.NamespacedName, needs []resource) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, r := range o.needs[subject] {
-		delete(o.byName[r], subject)
-		if len(o.byName[r]) == 0 {
-			delete(o.byName, r)
-		}
-	}
-	for _, r := range needs {
-		if o.byName[r] == nil {
-			o.byName[r] = map[types.NamespacedName]struct{}{}
-		}
-		o.byName[r][subject] = struct{}{}
-	}
-	o.needs[subject] = needs
 }
 
 // onChange wakes who cares about an object, if a fact of it has changed.
@@ -226,7 +208,7 @@ func (o *Observer) onState(target watch.Target) {
 func (o *Observer) notifyResource(r resource) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	for subject := range o.byName[r] {
+	for _, subject := range o.named.In(r) {
 		o.tell(subject)
 	}
 }
@@ -245,10 +227,7 @@ func (o *Observer) tell(subject types.NamespacedName) {
 
 // absent tells whether some Subject names a resource that the watches don't show.
 func (o *Observer) absent(r resource) bool {
-	o.mu.RLock()
-	needed := len(o.byName[r]) > 0
-	o.mu.RUnlock()
-	if !needed {
+	if !o.named.Any(r) {
 		return false
 	}
 	for _, full := range []bool{false, true} {
@@ -275,12 +254,4 @@ func indexByService(kept watch.Object) []string {
 		return []string{service.String()}
 	}
 	return nil
-}
-
-func keys[K comparable](set map[K]struct{}) []K {
-	list := make([]K, 0, len(set))
-	for k := range set {
-		list = append(list, k)
-	}
-	return list
 }

@@ -146,8 +146,8 @@ func TestWatchesComeAndGoWithTheSubjectsThatNeedThem(t *testing.T) {
 	w.Expect(w.Watched()).To(ConsistOf(targetOf(&full)), "a Subject that names other kinds than before")
 	w.forget(nameOf(two))
 	w.Expect(w.Watched()).To(BeEmpty())
-	w.Expect(w.byName).To(BeEmpty())
-	w.Expect(w.needs).To(BeEmpty())
+	w.Expect(w.named.Things()).To(BeEmpty())
+	w.Expect(w.named.Users()).To(BeEmpty())
 	w.Expect(w.times(one)()).To(BeNumerically(">", 1), "that it is gone is told too")
 }
 
