@@ -8,22 +8,44 @@ import (
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
+// rule is what a rule of either kind of route has.
+type rule struct {
+	matches []string
+	mirrors []copying
+	// backends answer the requests, each with mirrors of its own.
+	backends []backend
+}
+
+type backend struct {
+	name    string
+	mirrors []copying
+}
+
+// mirrorings are the rule's own, and those of each backend.
+func (r rule) mirrorings() []mirroring {
+	match := strings.Join(r.matches, " or ")
+	var from []string
+	for _, b := range r.backends {
+		from = append(from, b.name)
+	}
+	all := appendMirroring(nil, match, from, r.mirrors)
+	for i, b := range r.backends {
+		all = appendMirroring(all, match, from[i:i+1], b.mirrors)
+	}
+	return all
+}
+
 func inHTTPRoute(route *gatewayv1.HTTPRoute) []mirroring {
 	var all []mirroring
-	for _, rule := range route.Spec.Rules {
-		matches := make([]string, 0, len(rule.Matches))
-		for _, m := range rule.Matches {
-			matches = append(matches, httpMatch(m))
+	for _, given := range route.Spec.Rules {
+		r := rule{mirrors: httpMirrors(given.Filters)}
+		for _, m := range given.Matches {
+			r.matches = append(r.matches, httpMatch(m))
 		}
-		match := strings.Join(matches, " or ")
-		var from []string
-		for _, ref := range rule.BackendRefs {
-			from = append(from, backendName(ref.BackendObjectReference))
+		for _, ref := range given.BackendRefs {
+			r.backends = append(r.backends, backend{backendName(ref.BackendObjectReference), httpMirrors(ref.Filters)})
 		}
-		all = appendMirroring(all, match, from, httpMirrors(rule.Filters))
-		for i, ref := range rule.BackendRefs {
-			all = appendMirroring(all, match, from[i:i+1], httpMirrors(ref.Filters))
-		}
+		all = append(all, r.mirrorings()...)
 	}
 	return all
 }
@@ -40,20 +62,15 @@ func httpMirrors(filters []gatewayv1.HTTPRouteFilter) []copying {
 
 func inGRPCRoute(route *gatewayv1.GRPCRoute) []mirroring {
 	var all []mirroring
-	for _, rule := range route.Spec.Rules {
-		matches := make([]string, 0, len(rule.Matches))
-		for _, m := range rule.Matches {
-			matches = append(matches, grpcMatch(m))
+	for _, given := range route.Spec.Rules {
+		r := rule{mirrors: grpcMirrors(given.Filters)}
+		for _, m := range given.Matches {
+			r.matches = append(r.matches, grpcMatch(m))
 		}
-		match := strings.Join(matches, " or ")
-		var from []string
-		for _, ref := range rule.BackendRefs {
-			from = append(from, backendName(ref.BackendObjectReference))
+		for _, ref := range given.BackendRefs {
+			r.backends = append(r.backends, backend{backendName(ref.BackendObjectReference), grpcMirrors(ref.Filters)})
 		}
-		all = appendMirroring(all, match, from, grpcMirrors(rule.Filters))
-		for i, ref := range rule.BackendRefs {
-			all = appendMirroring(all, match, from[i:i+1], grpcMirrors(ref.Filters))
-		}
+		all = append(all, r.mirrorings()...)
 	}
 	return all
 }
