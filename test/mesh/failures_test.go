@@ -9,6 +9,8 @@ import (
 
 	"github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+
+	"iter8.tools/operator/test/figures"
 )
 
 // mirrored is a scene in which v1 answers and everything is mirrored to v2.
@@ -61,8 +63,8 @@ func TestClientsDoNotNoticeThatVariantTwoIsScaledToNothing(t *testing.T) {
 	s.Expect(load.end()).To(gomega.Equal(map[string]int{"httpbin-v1": load.count()}))
 	copies, lost := c.copies()["httpbin-v2"], c.lostCopies()["httpbin-v2"]
 	s.Eventually(s.count("httpbin-v2")).Should(gomega.BeNumerically(">=", copies-lost))
-	figure(t, "after the last endpoint of v2 had gone, the route was written without the mirror in %s, and the proxy had it in %s", spread(writing), spread(updating))
-	figure(t, "v2 went and came %d times under %d requests, %d/s: %d failed, %d were copied, and %d copies were lost",
+	figures.Note(t, "after the last endpoint of v2 had gone, the route was written without the mirror in %s, and the proxy had it in %s", spread(writing), spread(updating))
+	figures.Note(t, "v2 went and came %d times under %d requests, %d/s: %d failed, %d were copied, and %d copies were lost",
 		rounds, load.count(), loadPerSecond, load.count()-load.answers["httpbin-v1"], copies, lost)
 	s.expectNoDelay(load, undisturbed)
 }
@@ -79,7 +81,7 @@ func TestClientsDoNotNoticeAMirrorThatBreaks(t *testing.T) {
 
 	s.Expect(load.end()).To(gomega.Equal(map[string]int{"httpbin-v1": load.count()}))
 	s.Eventually(c.lostCopies).Should(gomega.HaveKeyWithValue("httpbin-v2", gomega.BeNumerically(">=", enough-loadPerSecond/10)))
-	figure(t, "of %d requests %d were copied, and %d copies were lost: v2 is there, and breaks what it gets", load.count(), c.copies()["httpbin-v2"], c.lostCopies()["httpbin-v2"])
+	figures.Note(t, "of %d requests %d were copied, and %d copies were lost: v2 is there, and breaks what it gets", load.count(), c.copies()["httpbin-v2"], c.lostCopies()["httpbin-v2"])
 	s.expectNoDelay(load, before)
 }
 
@@ -104,7 +106,7 @@ func TestClientsAreAnsweredWhileVariantTwoHangs(t *testing.T) {
 func (s *scene) expectNoDelay(l *load, before int) {
 	s.Helper()
 	was, is := l.median(0, before), l.median(before, l.count())
-	figure(s.T, "half of the requests took no longer than %s before, and %s since", rounded(was), rounded(is))
+	figures.Note(s.T, "half of the requests took no longer than %s before, and %s since", rounded(was), rounded(is))
 	s.Expect(is).To(gomega.BeNumerically("<", timely*(was+time.Millisecond)))
 }
 

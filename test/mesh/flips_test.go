@@ -10,6 +10,7 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/test/env"
+	"iter8.tools/operator/test/figures"
 )
 
 // flips are how often variant 2 comes or goes. It does with its Service, which takes the least time.
@@ -40,8 +41,8 @@ func TestNoRequestFailsWhileVariantTwoComesAndGoes(t *testing.T) {
 	s.Expect(answers).To(gomega.Equal(map[string]int{"httpbin-v1": load.count()}))
 	copies, lost := c.copies()["httpbin-v2"], c.lostCopies()["httpbin-v2"]
 	s.Eventually(s.count("httpbin-v2")).Should(gomega.Equal(copies - lost))
-	figure(t, "%d flips under %d requests: %d failed, %d were copied, and %d copies were lost", flips, load.count(), load.count()-answers["httpbin-v1"], copies, lost)
-	figure(t, "from the request to delete the Service of v2, the proxy had no mirror in %s", spread(withdrawals))
+	figures.Note(t, "%d flips under %d requests: %d failed, %d were copied, and %d copies were lost", flips, load.count(), load.count()-answers["httpbin-v1"], copies, lost)
+	figures.Note(t, "from the request to delete the Service of v2, the proxy had no mirror in %s", spread(withdrawals))
 
 	servers.forget(variant{s.namespace, "httpbin-v2"})
 	const times = 100
@@ -65,7 +66,7 @@ func TestNoRequestFailsWhileVariantTwoComesAndGoesFasterThanAnybodyFollows(t *te
 	s.Eventually(c.routing(post)).Should(gomega.Equal("httpbin-v1:80"))
 	answers := load.end()
 	s.Expect(answers).To(gomega.Equal(map[string]int{"httpbin-v1": load.count()}))
-	figure(t, "%d flips under %d requests: %d failed", flips, load.count(), load.count()-answers["httpbin-v1"])
+	figures.Note(t, "%d flips under %d requests: %d failed", flips, load.count(), load.count()-answers["httpbin-v1"])
 
 	before := s.count("httpbin-v2")()
 	const times = 100

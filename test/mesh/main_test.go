@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"iter8.tools/operator/test/env"
+	"iter8.tools/operator/test/figures"
 )
 
 const systemNamespace = "iter8-system"
@@ -50,7 +51,7 @@ func run(m *testing.M) int {
 			fmt.Fprintf(os.Stderr, "%s ends:\n%s\n", p.LogFile(), log[max(0, len(log)-8000):])
 		}
 	}
-	printFigures()
+	figures.Print(os.Stdout)
 	return code
 }
 

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/test/figures"
 )
 
 // share of requests that is mirrored: how the values of a chart say it, and what comes of it.
@@ -160,7 +161,7 @@ func (s *scene) expectShares(c *caller, policy *iter8v1alpha1.RoutingPolicy, val
 				g.Eventually(s.count(name)).Should(gomega.Equal(copies), "every copy to %s arrives", name)
 				g.Expect(float64(copies)).To(gomega.BeNumerically("~", times*p, 4*math.Sqrt(times*p*(1-p))), "copies to %s", name)
 				if p > 0 && p < 1 {
-					figure(t, "%d of %d requests were copied to %s, of which %g%% was asked", copies, times, name, 100*p)
+					figures.Note(t, "%d of %d requests were copied to %s, of which %g%% was asked", copies, times, name, 100*p)
 				}
 			}
 		})

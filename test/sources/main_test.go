@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"iter8.tools/operator/test/env"
+	"iter8.tools/operator/test/figures"
 )
 
 const (
@@ -75,7 +76,7 @@ func run(m *testing.M) int {
 		log, _ := os.ReadFile(operator.LogFile())
 		fmt.Fprintf(os.Stderr, "the operator's log ends:\n%s\n", log[max(0, len(log)-8000):])
 	}
-	printFigures()
+	figures.Print(os.Stdout)
 	return code
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+
+	"iter8.tools/operator/test/figures"
 )
 
 // memory is how much of it the operator and the processes that it renders in take, while a test runs.
@@ -81,8 +83,8 @@ func (m *memory) report(t *testing.T) {
 	m.stop()
 	<-m.ended
 	most, after := taken(m.pid, "VmHWM"), taken(m.pid, "VmRSS")
-	figure(t, "the operator had %d MiB before, %d MiB at most (a rise of %d MiB) and %d MiB after", m.before>>20, most>>20, (most-m.before)>>20, after>>20)
-	figure(t, "the processes that it renders in, %d of them one after the other, had %d MiB at once at most, and one of them %d MiB", len(m.children), m.most>>20, m.one>>20)
+	figures.Note(t, "the operator had %d MiB before, %d MiB at most (a rise of %d MiB) and %d MiB after", m.before>>20, most>>20, (most-m.before)>>20, after>>20)
+	figures.Note(t, "the processes that it renders in, %d of them one after the other, had %d MiB at once at most, and one of them %d MiB", len(m.children), m.most>>20, m.one>>20)
 	NewWithT(t).Expect(most).To(BeNumerically("<=", m.before+maxRise))
 }
 
