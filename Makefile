@@ -8,6 +8,8 @@ SHELL := bash
 
 BIN := bin
 TOOL := go tool -modfile=test/tools/go.mod
+# Programs of the tests are compiled like the operator, so that what both need is compiled once.
+RUN := CGO_ENABLED=0 go run -trimpath
 
 # What the control plane consists of; see test/env. KUBEBUILDER_ASSETS brings the first two along.
 CONTROLPLANE := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok
@@ -17,9 +19,15 @@ endif
 
 # Packages whose tests compare with golden files.
 GOLDEN := ./test/charts/... ./conversion/... ./cmd/kubectl-iter8/...
-# Packages that make test tests, and further flags of go test. The mesh suite is make test-mesh.
-PACKAGES ?= $$(go list -e ./... | grep -v /test/mesh)
-TESTFLAGS ?=
+# Packages that make test tests, and further flags of go test. Both are for the command line: what the environment says
+# of them would make a run smaller without a word. The mesh suite is make test-mesh.
+PACKAGES = $$(go list -e ./... | grep -v /test/mesh)
+TESTFLAGS =
+# For make golden alone; a test that rewrites what it compares with can't fail.
+unexport UPDATE_GOLDEN
+# How every suite runs, and what judges it by the packages that have tests. -test.run and the like in GOFLAGS don't get past that.
+GOTEST = go test -json -count=1 -shuffle=on $(RACE) $(TESTFLAGS)
+VERDICT = $(RUN) ./test/verdict $$(go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(1))
 # The race detector takes a C compiler.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
 
@@ -37,19 +45,19 @@ help: ## List the targets.
 
 .PHONY: demo
 demo: programs ## Walk through the mirroring tutorial on a control plane of its own, and stop it again.
-	go run ./test/demo
+	$(RUN) ./test/demo
 
 .PHONY: demo-configmaps
 demo-configmaps: programs ## The same tutorial with Iter8's ConfigMaps.
-	go run ./test/demo -tutorial configmaps
+	$(RUN) ./test/demo -tutorial configmaps
 
 .PHONY: demo-istio
 demo-istio: programs ## Mirroring with an Istio VirtualService.
-	go run ./test/demo -tutorial istio
+	$(RUN) ./test/demo -tutorial istio
 
 .PHONY: playground
 playground: programs ## Start a control plane with the operator installed, and keep it until Ctrl-C.
-	go run ./test/demo -playground
+	$(RUN) ./test/demo -playground
 
 .PHONY: install
 install: ## Install the operator into your own cluster (KUBECONFIG) with Helm: IMAGE=REPOSITORY:TAG, NAMESPACE.
@@ -69,10 +77,20 @@ build: ## Build the operator and the plugin of kubectl: bin/iter8-operator, bin/
 controlplane: ## Build the control plane that tests and the demo run on (about 15 minutes the first time).
 	@test/controlplane/build.sh $(BIN) $(CONTROLPLANE)
 
-# What tests, benchmark and demo run.
+# What tests, benchmark and demo run. The operator of the tests is built with the race detector, and with the flags of the tests,
+# so that what both need is compiled once.
 .PHONY: programs
 programs: controlplane build
 	@test/controlplane/build.sh $(BIN) helm
+
+.PHONY: test-programs
+test-programs: programs
+	$(if $(RACE),CGO_ENABLED=1 go build -race -o $(BIN)/iter8-operator-race .)
+
+# Continuous integration asks for the race detector; people may do without.
+.PHONY: require-race
+require-race:
+	@[ -n "$(RACE)" ] || { echo 'the race detector takes a C compiler (and not CGO_ENABLED=0): install gcc' >&2; exit 1; }
 
 .PHONY: clean
 clean: ## Remove what was built.
@@ -81,20 +99,20 @@ clean: ## Remove what was built.
 ##@ Check
 
 .PHONY: test
-test: programs ## Run all tests, on a real control plane, with the race detector.
+test: test-programs ## Run all tests, on a real control plane, with the race detector.
 	@echo 'compiling and running the tests$(if $(RACE),, without the race detector, which takes a C compiler) (a few minutes until the first line, the first time)…'
-	go test -json -count=1 -timeout=30m $(RACE) $(TESTFLAGS) $(PACKAGES) | go run ./test/verdict
+	$(GOTEST) -timeout=30m $(PACKAGES) | $(call VERDICT,$(PACKAGES))
 
 .PHONY: test-mesh
-test-mesh: programs ## Run the mesh suite, as root: istiod, Pods on real sockets, and an xDS-driven test proxy.
+test-mesh: test-programs ## Run the mesh suite, as root: istiod, Pods on real sockets, and an xDS-driven test proxy.
 	@test/controlplane/build.sh $(BIN) pilot-discovery istio-validate
-	go test -json -count=1 -timeout=15m $(RACE) $(TESTFLAGS) ./test/mesh/... | go run ./test/verdict
+	$(GOTEST) -timeout=15m ./test/mesh/... | $(call VERDICT,./test/mesh/...)
 
 .PHONY: bench
 bench: programs ## Measure the operator against a floor, with typed policies, with Iter8's routemaps, and under attack.
-	go run ./test/bench $(BENCHFLAGS)
-	go run ./test/bench -routemaps $(BENCHFLAGS)
-	go run ./test/bench -hostile -sizes 500 $(BENCHFLAGS)
+	$(RUN) ./test/bench $(BENCHFLAGS)
+	$(RUN) ./test/bench -routemaps $(BENCHFLAGS)
+	$(RUN) ./test/bench -hostile -sizes 500 $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz whatever parses what others wrote, each for FUZZTIME (30s).

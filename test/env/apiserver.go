@@ -3,6 +3,8 @@ package env
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +82,12 @@ func (e *Environment) startAPIServer(ctx context.Context) error {
 	if err := e.configureAPIServer(server); err != nil {
 		return err
 	}
+	if err := e.configureAPIServer(server); err != nil {
+		return err
+	}
+	if err := e.setPorts(etcd, server); err != nil {
+		return err
+	}
 
 	e.plane = plane
 	config, err := plane.Start()
@@ -88,6 +96,22 @@ func (e *Environment) startAPIServer(ctx context.Context) error {
 			err, tail(e.logFile("etcd")), tail(e.logFile("kube-apiserver")))
 	}
 	e.config = unlimited(config)
+	return nil
+}
+
+// setPorts reserves ports, since envtest left to itself takes some that were free a moment ago.
+func (e *Environment) setPorts(etcd *envtest.Etcd, server *envtest.APIServer) error {
+	clients, err := e.reserveAddress()
+	if err != nil {
+		return err
+	}
+	etcd.URL = &url.URL{Scheme: "http", Host: clients}
+	etcd.Configure().Set("listen-peer-urls", "http://"+net.JoinHostPort(loopback, "0"))
+	port, err := e.reservePort()
+	if err != nil {
+		return err
+	}
+	server.SecureServing.ListenAddr = envtest.ListenAddr{Address: loopback, Port: port}
 	return nil
 }
 
@@ -114,7 +138,7 @@ func (e *Environment) configureAPIServer(server *envtest.APIServer) error {
 		Set("disable-admission-plugins", strings.Join(disabled, ",")).
 		// Its own address is a loopback one, which may not stand in the EndpointSlice of service kubernetes.
 		Set("endpoint-reconciler-type", "none").
-		Set("advertise-address", "127.0.0.1")
+		Set("advertise-address", loopback)
 	if len(e.options.AdmissionPlugins) > 0 {
 		args.Set("enable-admission-plugins", strings.Join(e.options.AdmissionPlugins, ","))
 	}

@@ -48,6 +48,9 @@ type Options struct {
 	// CRDPaths are files and folders of further CRDs to install.
 	CRDPaths []string
 
+	// OnOperatorEnd is called when an operator has ended without Stop, Kill or ExpectEnd, nil for nothing. It is called by a goroutine of its own.
+	OnOperatorEnd func(error)
+
 	// Dir holds state, logs and kubeconfigs. Stop leaves it there. Absent means a temporary directory,
 	// which Stop removes.
 	Dir string
@@ -59,11 +62,13 @@ type Environment struct {
 	dir       string
 	binaries  binaries
 	reaper    *reaper
+	ports     ports
 	plane     *envtest.Environment
 	config    *rest.Config
 	client    client.Client
 	mu        sync.Mutex
-	processes []*Process // in the order in which they were started
+	processes []*Process  // in the order in which they were started
+	operators []*Operator // those that became ready, in the order in which they were started
 }
 
 // Start starts a control plane and returns when it is ready to be used. The error of a program that ended
@@ -151,6 +156,7 @@ func (e *Environment) Stop() error {
 		e.reaper.dismiss()
 		e.reaper = nil
 	}
+	e.ports.release()
 	if e.options.Dir == "" {
 		if err := os.RemoveAll(e.dir); err != nil {
 			errs = append(errs, fmt.Errorf("removing the directory of the control plane: %w", err))

@@ -56,13 +56,12 @@ func (e *Environment) StartIstiod(ctx context.Context) (*Istiod, error) {
 		return nil, fmt.Errorf("writing the mesh's configuration: %w", err)
 	}
 	var addresses [4]string
-	var port string
 	for i := range addresses {
-		if addresses[i], port, err = freeAddress(); err != nil {
+		if addresses[i], err = e.reserveAddress(); err != nil {
 			return nil, err
 		}
 	}
-	_, console, err := freeAddress()
+	console, err := e.reservePort()
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +72,7 @@ func (e *Environment) StartIstiod(ctx context.Context) (*Istiod, error) {
 		"--kubeconfig="+kubeconfig, "--meshConfig="+mesh, "--networksConfig="+os.DevNull,
 		"--httpAddr="+http, "--httpsAddr="+https, "--grpcAddr="+xds, "--secureGRPCAddr=",
 		"--monitoringAddr="+monitoring, "--ctrlz_port="+console)
-	p, err := e.startProcess("istiod", "/usr/bin/env", filepath.Join(e.dir, "istiod-"+port+".log"), args...)
+	p, err := e.startProcess("istiod", "/usr/bin/env", filepath.Join(e.dir, "istiod-"+console+".log"), args...)
 	if err != nil {
 		return nil, err
 	}

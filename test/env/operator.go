@@ -1,9 +1,13 @@
 package env
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"path/filepath"
 )
 
@@ -17,7 +21,8 @@ type OperatorOptions struct {
 	LogFile string
 }
 
-// Operator is the operator's binary, running as a process of its own.
+// Operator is the operator's binary, running as a process of its own. Tests that are built with the race detector run
+// one that is, too.
 type Operator struct {
 	*Process
 	// MetricsAddress and HealthAddress are where it listens, as host:port.
@@ -27,37 +32,84 @@ type Operator struct {
 // StartOperator runs the operator's binary, and returns when /readyz answers 200. What is still running when
 // the Environment stops is killed.
 func (e *Environment) StartOperator(ctx context.Context, options OperatorOptions) (*Operator, error) {
-	path, err := e.binaries.path("iter8-operator", "run make build")
+	path, err := e.binaries.path(operatorBinary, "run make programs")
 	if err != nil {
 		return nil, err
 	}
 	if options.Kubeconfig == "" {
 		return nil, errors.New("starting the operator takes a kubeconfig")
 	}
-	health, port, err := freeAddress()
-	if err != nil {
-		return nil, err
-	}
-	metrics, _, err := freeAddress()
+	// controller-runtime says which port it got for health probes, but not for metrics.
+	metrics, err := e.reserveAddress()
 	if err != nil {
 		return nil, err
 	}
 	if options.LogFile == "" {
-		options.LogFile = filepath.Join(e.dir, "iter8-operator-"+port+".log")
+		if options.LogFile, err = e.newLogFile("iter8-operator"); err != nil {
+			return nil, err
+		}
 	}
 	args := append([]string{
 		"--kubeconfig=" + options.Kubeconfig,
-		"--health-probe-bind-address=" + health,
+		"--health-probe-bind-address=" + loopback + ":0",
 		"--metrics-bind-address=" + metrics,
 	}, options.Args...)
 	p, err := e.startProcess("iter8-operator", path, options.LogFile, args...)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.waitReady(ctx, serves("http://"+health+"/readyz")); err != nil {
-		p.kill()
-		<-p.done
+	operator := &Operator{Process: p, MetricsAddress: metrics}
+	if err := p.waitReady(ctx, operator.ready); err != nil {
+		p.Kill()
 		return nil, fmt.Errorf("starting the operator: %w", err)
 	}
-	return &Operator{Process: p, MetricsAddress: metrics, HealthAddress: health}, nil
+	e.supervise(operator)
+	return operator, nil
+}
+
+// ready reports whether /readyz answers 200, once the log says where it is served.
+func (o *Operator) ready(ctx context.Context) bool {
+	if o.HealthAddress == "" {
+		o.HealthAddress = o.readHealthAddress()
+	}
+	return o.HealthAddress != "" && serves("http://"+o.HealthAddress+"/readyz")(ctx)
+}
+
+// readHealthAddress returns the address of health probes that controller-runtime logs when it begins to serve them, and an
+// empty string before.
+func (o *Operator) readHealthAddress() string {
+	lines, err := o.openLog()
+	if err != nil {
+		return ""
+	}
+	defer lines.Close() //nolint:errcheck // only read
+	for scanner := bufio.NewScanner(lines); scanner.Scan(); {
+		var line struct{ Msg, Name, Addr string }
+		if json.Unmarshal(scanner.Bytes(), &line) == nil && line.Msg == "starting server" && line.Name == "health probe" {
+			return line.Addr
+		}
+	}
+	return ""
+}
+
+// FetchHealth returns the status code with which a path of the health probes is answered.
+func (o *Operator) FetchHealth(ctx context.Context, path string) (int, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.HealthAddress+path, http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+// newLogFile makes an empty log for a process of which there may be several.
+func (e *Environment) newLogFile(program string) (string, error) {
+	log, err := os.CreateTemp(e.dir, program+"-*.log")
+	if err != nil {
+		return "", fmt.Errorf("making a log of %s: %w", program, err)
+	}
+	return filepath.Clean(log.Name()), log.Close()
 }

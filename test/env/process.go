@@ -5,12 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,11 +35,17 @@ var ErrKilled = errors.New("had to be killed")
 type Process struct {
 	name    string
 	logFile string
-	cmd     *exec.Cmd
-	reaper  *reaper
-	once    sync.Once
-	done    chan struct{}
-	err     error // of the end; read after done
+	// logStart is where the process's own output begins in its log.
+	logStart int64
+	cmd      *exec.Cmd
+	reaper   *reaper
+	once     sync.Once
+	// stopped, killed and mayEnd are set before the process is told to end, or its end is announced.
+	stopped, killed, mayEnd atomic.Bool
+	done                    chan struct{}
+	// err is that of the end, and byItself is set if nothing led to expect it. They are read after done.
+	err      error
+	byItself bool
 }
 
 // startProcess runs a program until it ends or is stopped.
@@ -49,6 +55,10 @@ func (e *Environment) startProcess(name, path, logFile string, args ...string) (
 		return nil, fmt.Errorf("opening the log of %s: %w", name, err)
 	}
 	defer log.Close() //nolint:errcheck // the child has a descriptor of its own
+	info, err := log.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("opening the log of %s: %w", name, err)
+	}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = e.dir
 	cmd.Stdout, cmd.Stderr = log, log
@@ -56,10 +66,11 @@ func (e *Environment) startProcess(name, path, logFile string, args ...string) (
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
-	p := &Process{name: name, logFile: logFile, cmd: cmd, reaper: e.reaper, done: make(chan struct{})}
+	p := &Process{name: name, logFile: logFile, logStart: info.Size(), cmd: cmd, reaper: e.reaper, done: make(chan struct{})}
 	p.reaper.watch(p.PID())
 	go func() {
 		p.err = cmd.Wait()
+		p.byItself = !p.stopped.Load() && !p.killed.Load() && !p.mayEnd.Load()
 		p.reaper.unwatch(p.PID())
 		close(p.done)
 	}()
@@ -87,6 +98,7 @@ func (p *Process) Wait() error {
 // Stop sends the process a signal and waits for its end; nil if it ended with exit status 0. A process
 // that doesn't end within 30 seconds is killed: ErrKilled.
 func (p *Process) Stop(signal syscall.Signal) error {
+	p.stopped.Store(true)
 	select {
 	case <-p.done:
 		return p.err
@@ -105,8 +117,18 @@ func (p *Process) Stop(signal syscall.Signal) error {
 	}
 }
 
+// Kill ends the process at once by SIGKILL, with whatever it started itself, and waits for its end.
+func (p *Process) Kill() {
+	p.kill()
+	<-p.done
+}
+
+// ExpectEnd announces that the process will end by itself, which the suite otherwise counts as a fault.
+func (p *Process) ExpectEnd() { p.mayEnd.Store(true) }
+
 // kill ends the process at once, with whatever it started itself.
 func (p *Process) kill() {
+	p.killed.Store(true)
 	p.once.Do(func() {
 		select {
 		case <-p.done: // its id may be another's by now
@@ -130,6 +152,11 @@ func (p *Process) waitReady(ctx context.Context, ready func(context.Context) boo
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, startTimeout, true, func(ctx context.Context) (bool, error) {
 		return ready(ctx), nil
 	})
+	select {
+	case <-p.done: // who answered is another process
+		err = fmt.Errorf("it ended early: %w", p.exit())
+	default:
+	}
 	if err == nil {
 		return nil
 	}
@@ -168,17 +195,6 @@ func serves(url string) func(context.Context) bool {
 		defer response.Body.Close() //nolint:errcheck // nothing was read from it
 		return response.StatusCode == http.StatusOK
 	}
-}
-
-// freeAddress is a loopback address, and its port, on which nobody listens.
-func freeAddress() (address, port string, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", fmt.Errorf("looking for a free port: %w", err)
-	}
-	address = l.Addr().String()
-	_, port, err = net.SplitHostPort(address)
-	return address, port, errors.Join(err, l.Close())
 }
 
 // tail is the end of a log.

@@ -3,6 +3,7 @@ package env
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -61,21 +62,21 @@ func (e *Environment) startComponent(ctx context.Context, name string, args ...s
 	if err != nil {
 		return err
 	}
-	address, port, err := freeAddress()
+	port, err := e.reservePort()
 	if err != nil {
 		return err
 	}
 	p, err := e.startProcess(name, path, e.logFile(name), append(args,
 		"--kubeconfig="+kubeconfig,
 		"--leader-elect=false",
-		"--bind-address=127.0.0.1", "--secure-port="+port,
+		"--bind-address="+loopback, "--secure-port="+port,
 		"--cert-dir="+filepath.Join(e.dir, name),
 		"--authentication-skip-lookup=true",
 	)...)
 	if err != nil {
 		return err
 	}
-	return p.waitReady(ctx, serves("https://"+address+"/healthz"))
+	return p.waitReady(ctx, serves("https://"+net.JoinHostPort(loopback, port)+"/healthz"))
 }
 
 // startNode starts kwok and returns when it has made the Node ready.

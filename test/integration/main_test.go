@@ -5,7 +5,6 @@ package integration
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"syscall"
 	"testing"
@@ -26,40 +25,25 @@ var (
 	operator  *env.Operator
 )
 
+// allowed are the errors that these tests make the operator log.
+var allowed = []env.AllowedError{}
+
 func TestMain(m *testing.M) {
 	gomega.SetDefaultEventuallyTimeout(30 * time.Second)
 	gomega.SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
-	os.Exit(run(m))
+	os.Exit(env.Suite{
+		Options: env.Options{Workloads: true, AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"}},
+		Prepare: prepare,
+		Allowed: allowed,
+	}.Run(m))
 }
 
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	var err error
-	cluster, err = env.Start(ctx, env.Options{Workloads: true, AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"}})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() {
-		if err := cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
-	}()
-	k8s = cluster.Client()
+func prepare(ctx context.Context, e *env.Environment) (err error) {
+	cluster, k8s = e, e.Client()
 	if installed, err = cluster.Install(ctx, systemNamespace); err == nil {
 		operator, err = installed.Run(ctx)
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := m.Run()
-	if code != 0 {
-		log, _ := os.ReadFile(operator.LogFile())
-		fmt.Fprintf(os.Stderr, "the operator's log ends:\n%s\n", log[max(0, len(log)-8000):])
-	}
-	return code
+	return err
 }
 
 // restart stops the operator in an orderly way, lets the test do something meanwhile, and starts it again.

@@ -6,6 +6,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -32,58 +33,35 @@ var (
 func TestMain(m *testing.M) {
 	gomega.SetDefaultEventuallyTimeout(30 * time.Second)
 	gomega.SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	stop, err := start(ctx)
-	defer stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := m.Run()
-	if code != 0 {
-		for _, p := range []*env.Process{operator.Process, istiod.Process} {
-			log, _ := os.ReadFile(p.LogFile())
-			fmt.Fprintf(os.Stderr, "%s ends:\n%s\n", p.LogFile(), log[max(0, len(log)-8000):])
-		}
-	}
-	figures.Print(os.Stdout)
-	return code
-}
-
-// start starts all that the tests share; stop ends what was started, also after an error.
-func start(ctx context.Context) (stop func(), err error) {
-	var stops []func() error
-	stop = func() {
-		for i := range stops {
-			if err := stops[len(stops)-1-i](); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-			}
-		}
-	}
 	releaseAddresses, err := claimPodAddresses()
 	if err != nil {
-		return stop, err
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	stops = append(stops, releaseAddresses)
-	cluster, err = env.Start(ctx, env.Options{
-		Workloads: true, IstioCRDs: true, AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"},
-	})
-	if err != nil {
-		return stop, err
-	}
-	stops = append(stops, cluster.Stop)
+	code := env.Suite{
+		Options: env.Options{
+			Workloads: true, IstioCRDs: true, AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"},
+		},
+		Prepare: prepare,
+		Allowed: allowed,
+		Cleanup: func() error { return errors.Join(stopFleet(), releaseAddresses()) },
+	}.Run(m)
+	figures.Print(os.Stdout)
+	os.Exit(code)
+}
+
+// allowed are the errors that these tests make the operator log.
+var allowed = []env.AllowedError{}
+
+// prepare starts all that the tests share.
+func prepare(ctx context.Context, e *env.Environment) (err error) {
+	cluster = e
 	if k8s, err = client.NewWithWatch(cluster.Config(), client.Options{Scheme: env.Scheme()}); err != nil {
-		return stop, err
+		return err
 	}
 	if servers, err = startFleet(cluster.Config()); err != nil {
-		return stop, err
+		return err
 	}
-	stops = append(stops, servers.stop)
 	var group errgroup.Group
 	group.Go(func() (err error) {
 		istiod, err = cluster.StartIstiod(ctx)
@@ -97,5 +75,12 @@ func start(ctx context.Context) (stop func(), err error) {
 		operator, err = installed.Run(ctx)
 		return err
 	})
-	return stop, group.Wait()
+	return group.Wait()
+}
+
+func stopFleet() error {
+	if servers == nil {
+		return nil
+	}
+	return servers.stop()
 }

@@ -6,7 +6,6 @@ package sources
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -45,39 +44,25 @@ var (
 func TestMain(m *testing.M) {
 	SetDefaultEventuallyTimeout(30 * time.Second)
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
-	os.Exit(run(m))
+	code := env.Suite{
+		Options: env.Options{AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"}},
+		Prepare: prepare,
+		Allowed: allowed,
+	}.Run(m)
+	figures.Print(os.Stdout)
+	os.Exit(code)
 }
 
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	var err error
-	cluster, err = env.Start(ctx, env.Options{AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"}})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+// allowed are the errors that these tests make the operator log.
+var allowed = []env.AllowedError{}
+
+func prepare(ctx context.Context, e *env.Environment) error {
+	cluster, k8s = e, e.Client()
+	err := k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: grantedNamespace}})
+	if err = errors.Join(err, install(ctx)); err != nil {
+		return err
 	}
-	defer func() {
-		if err := cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
-	}()
-	k8s = cluster.Client()
-	err = k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: grantedNamespace}})
-	if err = errors.Join(err, install(ctx)); err == nil {
-		err = begin(ctx)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	code := m.Run()
-	if code != 0 {
-		log, _ := os.ReadFile(operator.LogFile())
-		fmt.Fprintf(os.Stderr, "the operator's log ends:\n%s\n", log[max(0, len(log)-8000):])
-	}
-	figures.Print(os.Stdout)
-	return code
+	return begin(ctx)
 }
 
 // install installs the operator's chart, with more values than what all tests need.

@@ -1,6 +1,10 @@
 // verdict reads what go test -json writes and prints what a person wants to see of it: the output of tests
-// that failed or were skipped, the tests that took long, and go test's own line for each package. It exits
-// with 0 only if tests ran, and all passed: a skipped one counts as failed, since it proves nothing.
+// that failed or were skipped, the tests that took long, and go test's own line for each package:
+//
+//	go test -json PACKAGES | verdict PACKAGE-WITH-TESTS...
+//
+// It exits with 0 only if every package that is named ran a test, and all passed. A skipped test counts as failed, since it
+// proves nothing, and so does a package whose TestMain exits without running its tests.
 package main
 
 import (
@@ -10,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -20,7 +25,11 @@ const slowSeconds = 5
 const figure = "figure: "
 
 func main() {
-	v := verdict{out: os.Stdout, output: map[test][]string{}}
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "verdict: name the packages that have tests, as go list does")
+		os.Exit(2)
+	}
+	v := verdict{out: os.Stdout, output: map[test][]string{}, ran: map[string]bool{}, expected: os.Args[1:]}
 	if err := v.read(os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, "verdict:", err)
 		os.Exit(1)
@@ -48,6 +57,8 @@ type verdict struct {
 	out    io.Writer
 	output map[test][]string // of tests and packages that haven't ended
 
+	expected []string        // packages that have tests
+	ran      map[string]bool // packages of which a test has ended
 	passed   int
 	packages int
 	failed   []string
@@ -92,6 +103,7 @@ func (v *verdict) take(e event) {
 }
 
 func (v *verdict) endTest(t test, e event) {
+	v.ran[t.pkg] = true
 	switch e.Action {
 	case "pass":
 		v.passed++
@@ -151,9 +163,10 @@ func (v *verdict) sum() error {
 		return errors.New("a skipped test proves nothing: " + strings.Join(v.skipped, ", "))
 	case len(v.output) > 0:
 		return errors.New("go test ended early")
-	case v.passed == 0:
-		return errors.New("no test ran")
-	default:
-		return nil
 	}
+	idle := slices.DeleteFunc(slices.Clone(v.expected), func(pkg string) bool { return v.ran[pkg] })
+	if len(idle) > 0 {
+		return errors.New("no test ran in " + strings.Join(idle, ", "))
+	}
+	return nil
 }

@@ -67,7 +67,19 @@ func TestVerdict(t *testing.T) {
 			"ok  \tp\t0.1s\n1 packages, 1 tests passed, 0 skipped\n", "",
 		},
 		"nothing at all counts as failed": {
-			"go: no such file\n", "go: no such file\n0 packages, 0 tests passed, 0 skipped\n", "no test ran",
+			"go: no such file\n", "go: no such file\n0 packages, 0 tests passed, 0 skipped\n", "no test ran in p",
+		},
+		"a TestMain that exits without running its tests": {
+			ok, "ok  \tp\t0.1s\n1 packages, 0 tests passed, 0 skipped\n", "no test ran in p",
+		},
+		"tests of another package only": {
+			strings.ReplaceAll(pass+ok, `"p"`, `"other"`), "ok  \tp\t0.1s\n1 packages, 1 tests passed, 0 skipped\n", "no test ran in p",
+		},
+		"the seed of the order in which tests ran, where one failed": {
+			`{"Action":"output","Package":"p","Output":"-test.shuffle 42\n"}
+{"Action":"fail","Package":"p","Test":"TestA","Elapsed":0.1}
+` + failed,
+			"-test.shuffle 42\nFAIL\tp\t0.1s\n1 packages, 0 tests passed, 0 skipped\n", "p.TestA, p",
 		},
 		"an output that breaks off counts as failed": {
 			pass + ok + `{"Action":"output","Package":"q","Test":"TestE","Output":"=== RUN   TestE\n"}` + "\n",
@@ -77,7 +89,7 @@ func TestVerdict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			var out strings.Builder
-			v := verdict{out: &out, output: map[test][]string{}}
+			v := verdict{out: &out, output: map[test][]string{}, ran: map[string]bool{}, expected: []string{"p"}}
 			g.Expect(v.read(strings.NewReader(c.events))).To(Succeed())
 			err := v.sum()
 			g.Expect(out.String()).To(Equal(c.output))

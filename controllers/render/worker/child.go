@@ -72,7 +72,7 @@ func start(memory uint64) (*child, error) {
 		exited: make(chan struct{}),
 	}
 	cmd := exec.Command(program, argument, strconv.FormatUint(memory, 10))
-	cmd.Env = []string{} // nil would be the operator's own
+	cmd.Env = environment
 	cmd.Dir = "/"
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = theirIn, theirOut, &c.lastWords
 	cmd.SysProcAttr = attributes()

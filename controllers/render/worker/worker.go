@@ -50,7 +50,7 @@ type Options struct {
 
 // Defaults are the options of the operator.
 var Defaults = Options{
-	Children: 2, Quick: 300 * time.Millisecond, Timeout: 10 * time.Second, Memory: 64 << 20, Patience: 25 * time.Millisecond,
+	Children: 2, Quick: 300 * time.Millisecond, Timeout: 10 * time.Second, Memory: raceFactor * 64 << 20, Patience: 25 * time.Millisecond,
 }
 
 // Pool is a render.Worker. Its children start with the first renders, and end with Start.

@@ -43,7 +43,7 @@ func poolOf(t testing.TB, options Options) *Pool {
 	t.Helper()
 	g := NewWithT(t)
 	if options.Memory == 0 {
-		options.Memory = raceFactor * Defaults.Memory
+		options.Memory = Defaults.Memory
 	}
 	p := New(options)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -1,0 +1,143 @@
+package env
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+const (
+	// maxFindings is how many findings an error lists; the first ones most often cause the rest.
+	maxFindings = 20
+	// maxBlock is how many lines are quoted of what isn't a line of the log: a stack trace, a report of the race detector.
+	maxBlock = 60
+	// maxLine is the length of the longest line that is read. The operator's own are shorter by far.
+	maxLine = 4 << 20
+)
+
+// AllowedError is a line of level error that an operator of a suite may log.
+type AllowedError struct {
+	// Parts that the line contains, all of them.
+	Parts []string
+	// Because says why it is no fault: what the suite does that causes it.
+	Because string
+}
+
+// operatorAnswers are lines that stand for no fault in any suite.
+var operatorAnswers []AllowedError
+
+// Judge stops every operator that ran in the Environment, and returns an error that lists what they did besides what the
+// tests asked of them: a panic, also one that was recovered, a data race, an end by itself or in disorder, and every
+// error in their logs but for the allowed ones.
+func (e *Environment) Judge(allowed ...AllowedError) error {
+	e.mu.Lock()
+	operators := e.operators
+	e.mu.Unlock()
+	var findings []string
+	for _, o := range operators {
+		findings = append(findings, o.judgeEnd()...)
+		log, err := o.openLog()
+		if err != nil {
+			return fmt.Errorf("judging the operator: %w", err)
+		}
+		logged, err := judgeLog(log, append(allowed, operatorAnswers...))
+		if err := errors.Join(err, log.Close()); err != nil {
+			return fmt.Errorf("judging the operator by %s: %w", o.LogFile(), err)
+		}
+		findings = append(findings, logged...)
+	}
+	if len(findings) == 0 {
+		return nil
+	}
+	more := ""
+	if dropped := len(findings) - maxFindings; dropped > 0 {
+		findings, more = findings[:maxFindings], fmt.Sprintf("\n(and %d more)", dropped)
+	}
+	return fmt.Errorf("the operator did what no test asked it to:\n%s%s", strings.Join(findings, "\n"), more)
+}
+
+// judgeEnd ends the operator, unless it has ended already, and returns what was wrong with that.
+func (o *Operator) judgeEnd() []string {
+	err := o.Stop(syscall.SIGTERM)
+	switch {
+	case o.byItself:
+		return []string{fmt.Sprintf("process %d ended by itself: %s", o.PID(), o.exit())}
+	case err != nil && !o.killed.Load() && !o.mayEnd.Load():
+		return []string{fmt.Sprintf("process %d ended in disorder: %s", o.PID(), err)}
+	default:
+		return nil
+	}
+}
+
+// openLog opens what this process has logged, and no earlier one with the same log.
+func (p *Process) openLog() (io.ReadCloser, error) {
+	log, err := os.Open(filepath.Clean(p.logFile))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := log.Seek(p.logStart, io.SeekStart); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return log, nil
+}
+
+// judgeLog returns the lines of an operator's log that tell of a fault.
+func judgeLog(log io.Reader, allowed []AllowedError) ([]string, error) {
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, maxLine)
+	lines.Split(wholeLines)
+	var findings, block []string
+	endBlock := func() {
+		if len(block) > 0 {
+			findings = append(findings, strings.Join(block[:min(len(block), maxBlock)], "\n"))
+			block = nil
+		}
+	}
+	for lines.Scan() {
+		line := lines.Text()
+		var logged struct{ Level, Msg string }
+		if json.Unmarshal([]byte(line), &logged) != nil {
+			block = append(block, line) // Go's runtime says something
+			continue
+		}
+		endBlock()
+		switch logged.Level {
+		case "debug", "info":
+		case "error":
+			if logged.Msg == "Observed a panic" || !isAllowed(line, allowed) {
+				findings = append(findings, line)
+			}
+		default: // panic, fatal, and whatever there may be
+			findings = append(findings, line)
+		}
+	}
+	endBlock()
+	return findings, lines.Err()
+}
+
+// wholeLines splits like bufio.ScanLines, but leaves out a last line without its end: the process was killed while it wrote it.
+func wholeLines(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	if atEOF && !strings.Contains(string(data), "\n") {
+		return len(data), nil, nil
+	}
+	return bufio.ScanLines(data, atEOF)
+}
+
+func isAllowed(line string, allowed []AllowedError) bool {
+	for _, a := range allowed {
+		matches := len(a.Parts) > 0
+		for _, part := range a.Parts {
+			matches = matches && strings.Contains(line, part)
+		}
+		if matches {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package env
+
+const operatorBinary = "iter8-operator"
