@@ -102,6 +102,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.tell(configMap, reasonNameTaken, taken.Error())
 		return ctrl.Result{}, nil
 	}
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return ctrl.Result{}, nil // the ConfigMap goes with its namespace, and its event comes by itself
+	}
 	return ctrl.Result{}, err
 }
 

@@ -2,12 +2,14 @@ package integration
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -19,19 +21,38 @@ import (
 
 const operatorUser = "system:serviceaccount:" + systemNamespace + ":iter8-operator"
 
-// operatorWrites gives the operator's writes since a moment, but for the Lease by which it is elected and the
-// Events about that.
-func (s *scene) operatorWrites(since time.Time) func() []string {
+// requests returns what the operator asked of the apiserver about the scene's namespace since a moment, in the order of the
+// answers: "verb resource subresource name". What goes on in other scenes, and their ends, are no business of this one.
+func (s *scene) requests(since time.Time, filter func(env.AuditEvent) bool) func() []string {
 	return func() []string {
 		events, err := cluster.AuditEvents(func(e env.AuditEvent) bool {
-			return e.IsWrite() && e.User == operatorUser && e.Namespace != systemNamespace && e.Time.After(since)
+			return e.User == operatorUser && e.Namespace == s.namespace && e.Time.After(since) && filter(e)
 		})
 		s.Expect(err).NotTo(gomega.HaveOccurred())
-		writes := []string{}
+		requests := []string{}
 		for _, e := range events {
-			writes = append(writes, strings.Join([]string{e.Verb, e.Resource, e.Subresource, e.Namespace, e.Name}, " "))
+			requests = append(requests, strings.Join(strings.Fields(strings.Join([]string{e.Verb, e.Resource, e.Subresource, e.Name}, " ")), " "))
 		}
-		return writes
+		return requests
+	}
+}
+
+func (s *scene) writes(since time.Time) func() []string { return s.requests(since, env.AuditEvent.IsWrite) }
+
+// readsAnywhere returns what the operator read since a moment, in any namespace or in none, but for what it asks by the clock: its
+// Lease, and once a minute which kinds of routes the cluster serves.
+func (s *scene) readsAnywhere(since time.Time) func() []string {
+	return func() []string {
+		events, err := cluster.AuditEvents(func(e env.AuditEvent) bool {
+			return e.User == operatorUser && e.Time.After(since) && slices.Contains([]string{"get", "list"}, e.Verb) &&
+				e.Resource != "leases" && e.Resource != ""
+		})
+		s.Expect(err).NotTo(gomega.HaveOccurred())
+		uris := []string{}
+		for _, e := range events {
+			uris = append(uris, e.Verb+" "+e.URI)
+		}
+		return uris
 	}
 }
 
@@ -58,19 +79,70 @@ func TestAtRestAndOverARestartNothingIsWritten(t *testing.T) {
 		}
 	}
 	s.Eventually(allReady, "60s", "250ms").Should(gomega.Succeed())
-	// Events about the last changes, and the ends of earlier tests' namespaces, come after them.
-	s.Eventually(func() []string { return s.operatorWrites(time.Now().Add(-3 * time.Second))() }, "60s", "1s").Should(gomega.BeEmpty())
-
-	s.Consistently(s.operatorWrites(time.Now()), "60s", "5s").Should(gomega.BeEmpty(), "at rest")
+	s.settle()
 
 	since := time.Now()
+	s.Consistently(s.writes(since), "60s", "5s").Should(gomega.BeEmpty(), "at rest")
+	s.Expect(s.readsAnywhere(since)()).To(gomega.BeEmpty(), "at rest")
+
+	since = time.Now()
 	restart(t, func() {})
-	s.Consistently(s.operatorWrites(since), "15s", "1s").Should(gomega.BeEmpty(), "over a restart")
+	s.Consistently(s.writes(since), "15s", "1s").Should(gomega.BeEmpty(), "over a restart")
 	// And it is at work: what is drifted is put right.
 	route := &gatewayv1.HTTPRoute{}
 	s.Expect(k8s.Get(s.Context(), s.key("app-042"), route)).To(gomega.Succeed())
 	s.delete(route)
 	s.Eventually(s.route("app-042")).Should(mirrorTo("httpbin-v2"))
+}
+
+// settle waits until what was asked for has been done: Events about the last changes come after them, and a resource that
+// was looked for in vain is looked for again, ever less often.
+func (s *scene) settle() {
+	s.Helper()
+	s.Eventually(func() []string {
+		since := time.Now().Add(-3 * time.Second)
+		return append(s.writes(since)(), s.readsAnywhere(since)()...)
+	}, "120s", "1s").Should(gomega.BeEmpty())
+}
+
+func TestAFlipCostsOneWriteToTheRouteAndNoRead(t *testing.T) {
+	s := newScene(t)
+	s.tutorial()
+	deployment, _ := s.deploy("httpbin-v2")
+	s.Eventually(s.route("httpbin")).Should(mirrorTo("httpbin-v2"))
+	for name, flip := range map[string]struct {
+		replicas int32
+		mirrors  []string
+	}{
+		"variant 2 goes":  {0, nil},
+		"variant 2 comes": {1, []string{"httpbin-v2"}},
+	} {
+		s.scale(deployment, 1-flip.replicas)
+		s.Eventually(s.route("httpbin")).ShouldNot(mirrorTo(flip.mirrors...), name)
+		s.settle()
+
+		since := time.Now()
+		s.scale(deployment, flip.replicas)
+		s.Eventually(s.route("httpbin")).Should(mirrorTo(flip.mirrors...), name)
+		s.settle()
+		writes := map[string]int{}
+		for _, w := range s.writes(since)() {
+			writes[w]++
+		}
+		s.Expect(writes).To(gomega.HaveKeyWithValue("patch httproutes httpbin", 1), name)
+		s.Expect(writes).To(gomega.HaveKeyWithValue("patch routingpolicies status httpbin-route", 1), name)
+		// Endpoints and Deployment change one after the other, and the Subject's message with each.
+		s.Expect(writes).To(gomega.HaveKeyWithValue("patch subjects status httpbin", gomega.And(gomega.BeNumerically(">=", 1), gomega.BeNumerically("<=", 3))), name)
+		for w := range writes {
+			s.Expect(w).To(gomega.MatchRegexp(`^(patch httproutes httpbin|patch routingpolicies status httpbin-route|patch subjects status httpbin|(create|patch) events .*)$`), name)
+		}
+		s.Expect(s.readsAnywhere(since)()).To(gomega.BeEmpty(), name)
+	}
+}
+
+func (s *scene) scale(deployment *appsv1.Deployment, replicas int32) {
+	s.Helper()
+	patch(s, deployment, func(d *appsv1.Deployment) { d.Spec.Replicas = &replicas })
 }
 
 func TestASecondReplicaActsAsSoonAsTheLeaderIsStopped(t *testing.T) {
