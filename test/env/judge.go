@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -17,6 +18,8 @@ const (
 	maxFindings = 20
 	// maxBlock is how many lines are quoted of what isn't a line of the log: a stack trace, a report of the race detector.
 	maxBlock = 60
+	// stopMessage is what controller-runtime logs when it is told to stop. What is under way then is cut off.
+	stopMessage = "Stopping and waiting for non leader election runnables"
 	// maxLine is the length of the longest line that is read. The operator's own are shorter by far.
 	maxLine = 4 << 20
 )
@@ -29,8 +32,13 @@ type AllowedError struct {
 	Because string
 }
 
-// operatorAnswers are lines that stand for no fault in any suite.
-var operatorAnswers []AllowedError
+// allowedAlways are no faults in any suite.
+var allowedAlways = []AllowedError{
+	{[]string{`"error received after stop sequence was engaged"`, `"leader election lost"`},
+		"controller-runtime says so whenever a leader is told to stop and gives its Lease back"},
+	{[]string{`"Server rejected event (will not retry!)"`, "because it is being terminated"},
+		"an Event about the last change of a scene whose namespace is deleted meanwhile; client-go logs it"},
+}
 
 // Judge stops every operator that ran in the Environment, and returns an error that lists what they did besides what the
 // tests asked of them: a panic, also one that was recovered, a data race, an end by itself or in disorder, and every
@@ -46,7 +54,7 @@ func (e *Environment) Judge(allowed ...AllowedError) error {
 		if err != nil {
 			return fmt.Errorf("judging the operator: %w", err)
 		}
-		logged, err := judgeLog(log, append(allowed, operatorAnswers...))
+		logged, err := judgeLog(log, slices.Concat(allowed, allowedAlways))
 		if err := errors.Join(err, log.Close()); err != nil {
 			return fmt.Errorf("judging the operator by %s: %w", o.LogFile(), err)
 		}
@@ -93,6 +101,8 @@ func judgeLog(log io.Reader, allowed []AllowedError) ([]string, error) {
 	lines.Buffer(nil, maxLine)
 	lines.Split(wholeLines)
 	var findings, block []string
+	seen := map[logLine]bool{} // an error that is logged again, as retries do, says nothing new
+	stopping := false
 	endBlock := func() {
 		if len(block) > 0 {
 			findings = append(findings, strings.Join(block[:min(len(block), maxBlock)], "\n"))
@@ -101,24 +111,35 @@ func judgeLog(log io.Reader, allowed []AllowedError) ([]string, error) {
 	}
 	for lines.Scan() {
 		line := lines.Text()
-		var logged struct{ Level, Msg string }
+		var logged logLine
 		if json.Unmarshal([]byte(line), &logged) != nil {
 			block = append(block, line) // Go's runtime says something
 			continue
 		}
 		endBlock()
-		switch logged.Level {
-		case "debug", "info":
-		case "error":
-			if logged.Msg == "Observed a panic" || !isAllowed(line, allowed) {
-				findings = append(findings, line)
-			}
-		default: // panic, fatal, and whatever there may be
+		stopping = stopping || logged.Msg == stopMessage
+		cutOff := stopping && strings.Contains(logged.Error, "context canceled")
+		if !seen[logged] && !cutOff && logged.isFault(line, allowed) {
 			findings = append(findings, line)
 		}
+		seen[logged] = true
 	}
 	endBlock()
 	return findings, lines.Err()
+}
+
+// logLine is what a line of the operator's log says, apart from where and when.
+type logLine struct{ Level, Logger, Msg, Error string }
+
+func (l logLine) isFault(line string, allowed []AllowedError) bool {
+	switch l.Level {
+	case "debug", "info":
+		return false
+	case "error":
+		return l.Msg == "Observed a panic" || !isAllowed(line, allowed)
+	default: // panic, fatal, and whatever there may be
+		return true
+	}
 }
 
 // wholeLines splits like bufio.ScanLines, but leaves out a last line without its end: the process was killed while it wrote it.

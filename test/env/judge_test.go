@@ -14,6 +14,8 @@ func TestTheLogOfAnOperatorIsJudged(t *testing.T) {
 		refused  = `{"level":"error","ts":"2026-11-28T18:15:15Z","msg":"Reconciler error","error":"refused: no such thing"}`
 		panicked = `{"level":"error","ts":"2026-11-28T18:15:15Z","msg":"Observed a panic","panic":"refused: no such thing"}`
 		fatal    = `{"level":"panic","ts":"2026-11-28T18:15:15Z","msg":"refused: no such thing"}`
+		stop     = `{"level":"info","ts":"2026-11-28T18:15:15Z","msg":"Stopping and waiting for non leader election runnables"}`
+		cutOff   = `{"level":"error","ts":"2026-11-28T18:15:15Z","msg":"Reconciler error","error":"writing: context canceled"}`
 		race     = "==================\nWARNING: DATA RACE\nWrite at 0x00c0000b4010 by goroutine 7:\n=================="
 		crash    = "panic: oh\n\ngoroutine 1 [running]:"
 	)
@@ -23,12 +25,15 @@ func TestTheLogOfAnOperatorIsJudged(t *testing.T) {
 		allowed  []AllowedError
 		findings []string
 	}{
-		"nothing":                                  {"", nil, nil},
-		"information":                              {info + "\n" + debug + "\n", nil, nil},
-		"an error":                                 {info + "\n" + refused + "\n" + info + "\n", nil, []string{refused}},
-		"an error that is allowed":                 {refused + "\n", allowed, nil},
+		"nothing":                       {"", nil, nil},
+		"information":                   {info + "\n" + debug + "\n", nil, nil},
+		"an error":                      {info + "\n" + refused + "\n" + info + "\n", nil, []string{refused}},
+		"an error that is logged again": {refused + "\n" + strings.Replace(refused, "15Z", "16Z", 1) + "\n", nil, []string{refused}},
+		"an error that is allowed":      {refused + "\n", allowed, nil},
 		"an error that contains only a part of it": {strings.Replace(refused, "refused", "denied", 1) + "\n", allowed, []string{strings.Replace(refused, "refused", "denied", 1)}},
 		"an allowance of nothing":                  {refused + "\n", []AllowedError{{}}, []string{refused}},
+		"what a stop cut off":                      {stop + "\n" + cutOff + "\n" + refused + "\n", nil, []string{refused}},
+		"what is cut off without a stop":           {cutOff + "\n" + stop + "\n", nil, []string{cutOff}},
 		"a recovered panic, allowed or not":        {panicked + "\n", append(allowed, AllowedError{Parts: []string{"panic"}}), []string{panicked}},
 		"a level that is worse than an error":      {fatal + "\n", allowed, []string{fatal}},
 		"a data race, as one finding":              {info + "\n" + race + "\n" + info + "\n", nil, []string{race}},
