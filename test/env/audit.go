@@ -50,6 +50,9 @@ func (a AuditEvent) IsWrite() bool {
 // AuditEvents returns those requests since the start that the filter takes (nil takes all), in the order in
 // which they were answered. A request whose answer has been received is among them; a watch is when it has ended.
 func (e *Environment) AuditEvents(filter func(AuditEvent) bool) ([]AuditEvent, error) {
+	if rotated, _ := filepath.Glob(filepath.Join(e.dir, "audit-*.log")); len(rotated) > 0 {
+		return nil, fmt.Errorf("the audit log has been rotated, so that requests are missing from it: %v", rotated)
+	}
 	log, err := os.Open(e.auditLog())
 	if err != nil {
 		return nil, fmt.Errorf("opening the audit log: %w", err)

@@ -190,6 +190,12 @@ func TestTheAuditLogCountsWrites(t *testing.T) {
 		HaveField("Verb", "create"), HaveField("Code", 201), HaveField("User", "admin"), HaveField("Group", ""),
 		HaveField("Version", "v1"), HaveField("UserAgent", Not(BeEmpty())),
 		HaveField("Time", BeTemporally("~", time.Now(), time.Minute))))
+
+	rotated := filepath.Join(plane.Dir(), "audit-2026-11-28T18-15-14.000.log") // as the apiserver names it
+	g.Expect(os.WriteFile(rotated, nil, 0o600)).To(Succeed())
+	defer os.Remove(rotated) //nolint:errcheck // goes with the directory
+	_, err = plane.AuditEvents(nil)
+	g.Expect(err).To(MatchError(ContainSubstring("rotated")))
 }
 
 func TestTheAdministratorsKubeconfigWorksWithKubectl(t *testing.T) {

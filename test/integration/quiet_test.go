@@ -37,7 +37,9 @@ func (s *scene) requests(since time.Time, filter func(env.AuditEvent) bool) func
 	}
 }
 
-func (s *scene) writes(since time.Time) func() []string { return s.requests(since, env.AuditEvent.IsWrite) }
+func (s *scene) writes(since time.Time) func() []string {
+	return s.requests(since, env.AuditEvent.IsWrite)
+}
 
 // readsAnywhere returns what the operator read since a moment, in any namespace or in none, but for what it asks by the clock: its
 // Lease, and once a minute which kinds of routes the cluster serves.
