@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -35,7 +37,7 @@ type edit struct {
 	text  string
 }
 
-// find returns every mutant of a package, numbered from 1.
+// find returns every mutant of a package in the order of the source, numbered from 1.
 func find(s *source) []*mutant {
 	var all []*mutant
 	for _, file := range s.files {
@@ -47,14 +49,15 @@ func find(s *source) []*mutant {
 		for _, declaration := range file.syntax.Decls {
 			f.declaration(declaration)
 		}
+		slices.SortStableFunc(f.mutants, func(a, b *mutant) int { return cmp.Compare(a.edits[0].at, b.edits[0].at) })
 		all = append(all, f.mutants...)
 	}
-	number(all)
+	distinguish(all)
 	return all
 }
 
-// number makes the names of a function's mutants differ.
-func number(all []*mutant) {
+// distinguish makes the names of a function's mutants differ.
+func distinguish(all []*mutant) {
 	count := map[string]int{}
 	for _, m := range all {
 		key := m.function + "\n" + m.what

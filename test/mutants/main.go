@@ -37,18 +37,23 @@ var defaults = []string{
 	"./conversion", "./conversion/controller",
 }
 
+// jobsPerCPU is more than one, since most tests of controllers wait rather than compute.
+const jobsPerCPU = 3
+
 type options struct {
 	seed    uint64
 	sample  int // mutants of a package; 0 is all
 	jobs    int
 	verbose bool
+	// patience is how long tests may take with a mutant, in addition to many times what they take without one.
+	patience time.Duration
 }
 
 func main() {
-	var o options
+	o := options{patience: 5 * time.Second}
 	flag.Uint64Var(&o.seed, "seed", 0, "what the sample is drawn by (default random)")
 	flag.IntVar(&o.sample, "sample", 100, "how many mutants of each package to run; 0 is all")
-	flag.IntVar(&o.jobs, "jobs", runtime.NumCPU(), "how many mutants to run at once")
+	flag.IntVar(&o.jobs, "jobs", jobsPerCPU*runtime.NumCPU(), "how many mutants to run at once")
 	flag.BoolVar(&o.verbose, "v", false, "show each mutant that is run, and those that no test reaches")
 	flag.Parse()
 	if o.seed == 0 {
@@ -115,7 +120,7 @@ func examine(ctx context.Context, o options, s *source, folder string, out io.Wr
 	if err != nil {
 		return r, err
 	}
-	tests := &suite{program: program, dir: s.Dir, scratch: folder, jobs: o.jobs}
+	tests := &suite{options: o, program: program, dir: s.Dir, scratch: folder}
 	listed, err := names(ctx, program, s.Dir)
 	if err != nil {
 		return r, err

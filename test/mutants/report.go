@@ -68,10 +68,9 @@ func choose(mutants []*mutant, o options, path string) []*mutant {
 	_, _ = hash.Write([]byte(path))
 	draw := rand.New(rand.NewPCG(o.seed, hash.Sum64()))
 	var chosen []*mutant
-	for _, i := range draw.Perm(len(mutants))[:o.sample] {
+	for _, i := range slices.Sorted(slices.Values(draw.Perm(len(mutants))[:o.sample])) {
 		chosen = append(chosen, mutants[i])
 	}
-	slices.SortFunc(chosen, func(a, b *mutant) int { return a.id - b.id })
 	return chosen
 }
 

@@ -19,19 +19,18 @@ const (
 	activeVariable  = "MUTANTS_ACTIVE"
 	reachedVariable = "MUTANTS_REACHED"
 
-	// tests may take this many times as long with a mutant as without one, and at least minTimeout.
+	// timeoutFactor is how many times as long tests may take with a mutant as without one; options.patience is added.
 	timeoutFactor = 10
-	minTimeout    = 10 * time.Second
 	// memory is what a process of tests may have, in KiB: a mutant may be a loop that allocates without end.
-	memory = 8 << 20
+	memory = 4 << 20
 )
 
 // suite is a package's tests, with every mutant in them.
 type suite struct {
+	options
 	program string
 	dir     string // of the package
 	scratch string
-	jobs    int
 	tests   []test
 }
 
@@ -93,8 +92,7 @@ func (s *suite) reaching(id int) (tests []string, took time.Duration) {
 // kills reports whether a test that reaches a mutant fails with it, or doesn't end.
 func (s *suite) kills(ctx context.Context, id int) (bool, error) {
 	tests, took := s.reaching(id)
-	timeout := max(minTimeout, timeoutFactor*took)
-	bounded, cancel := context.WithTimeout(ctx, timeout)
+	bounded, cancel := context.WithTimeout(ctx, s.patience+timeoutFactor*took)
 	defer cancel()
 	err := s.command(bounded, id, "", tests).Run()
 	var exit *exec.ExitError

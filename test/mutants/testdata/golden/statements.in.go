@@ -1,0 +1,86 @@
+package golden
+
+import (
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+)
+
+type counter struct {
+	mu    sync.Mutex
+	log   logr.Logger
+	count map[string]int
+	total int64
+}
+
+func (c *counter) add(name string, by int64) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.Info("Counting", "name", name)
+	if c.count == nil {
+		c.count = map[string]int{}
+	}
+	c.count[name]++
+	c.total += by // what follows a statement stays
+	c.total -= 1 + by
+	_ = name
+	_, err = time.ParseDuration(name)
+	if err != nil {
+		c.log.Error(err, "No duration")
+		return err
+	}
+	delete(c.count, name)
+	return nil
+}
+
+func (c counter) loops(in <-chan string, out chan<- string, names []string) int {
+	go func() { out <- "begin" }()
+outer:
+	for {
+		select {
+		case name := <-in:
+			if name == "" {
+				names = append(names, name)
+				break outer
+			}
+			out <- name
+		default:
+			for _, name := range names {
+				if name == "skip" {
+					out <- name
+					continue outer
+				}
+				return 1
+			}
+			break
+		}
+	}
+	if len(names) > 1 {
+		return 2
+	} else {
+		names = append(names,
+			"multiple",
+			"lines")
+	}
+	switch c.total {
+	case 1:
+		return 3
+	default:
+		panic("tail")
+	}
+}
+
+func void(names []string, done func()) {
+	if len(names) == 0 {
+		done()
+		return
+	}
+	for _, name := range names {
+		if name != "" {
+			done()
+			return
+		}
+	}
+	done()
+}
