@@ -26,10 +26,9 @@ func parseAccepted(list string) (accepted, error) {
 				return nil, fmt.Errorf("no reason is given for accepting %q", key)
 			}
 			key = text
-			if _, twice := rows[key]; twice {
+			if rows[key] != "" {
 				return nil, fmt.Errorf("%q is accepted twice", key)
 			}
-			rows[key] = ""
 		case key == "":
 			return nil, fmt.Errorf("%q is the reason for nothing", text)
 		default:

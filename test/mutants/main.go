@@ -23,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -47,6 +48,8 @@ type options struct {
 	verbose bool
 	// patience is how long tests may take with a mutant, in addition to many times what they take without one.
 	patience time.Duration
+	// accepted are survivors that aren't reported.
+	accepted accepted
 }
 
 func main() {
@@ -63,6 +66,12 @@ func main() {
 	if len(patterns) == 0 {
 		patterns = defaults
 	}
+	rows, err := parseAccepted(acceptedList)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants: reading accepted.txt:", err)
+		os.Exit(1)
+	}
+	o.accepted = rows
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, o, patterns, os.Stdout); err != nil {
@@ -75,10 +84,6 @@ func main() {
 // run examines the packages one after the other, and reports.
 func run(ctx context.Context, o options, patterns []string, out io.Writer) (err error) {
 	begin := time.Now()
-	rows, err := parseAccepted(acceptedList)
-	if err != nil {
-		return fmt.Errorf("reading accepted.txt: %w", err)
-	}
 	scratch, err := os.MkdirTemp("", "mutants-")
 	if err != nil {
 		return err
@@ -90,7 +95,7 @@ func run(ctx context.Context, o options, patterns []string, out io.Writer) (err 
 	}
 	var results []result
 	for i, s := range sources {
-		folder := filepath.Join(scratch, fmt.Sprint(i))
+		folder := filepath.Join(scratch, strconv.Itoa(i))
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			return err
 		}
@@ -101,7 +106,7 @@ func run(ctx context.Context, o options, patterns []string, out io.Writer) (err 
 		fmt.Fprintf(out, "%s: %s\n", s.path, r.summary())
 		results = append(results, r)
 	}
-	report(out, o, results, rows)
+	report(out, o, results)
 	fmt.Fprintf(out, "\nseed %d, %s\n", o.seed, time.Since(begin).Round(time.Second))
 	return nil
 }

@@ -51,6 +51,33 @@ func TestWhatTestsNoticeIsKilled(t *testing.T) {
 	g.Expect(r.complete()).To(BeTrue())
 }
 
+func TestARunFromEndToEnd(t *testing.T) {
+	g := NewWithT(t)
+	o := everything
+	o.verbose = true
+	o.accepted = accepted{
+		"test/mutants/testdata/tiny: Grade: > becomes >=: sum > 10":  "why not",
+		"test/mutants/testdata/tiny: Grade: negated: points[1] == 5": "is killed",
+	}
+	var out bytes.Buffer
+	g.Expect(run(context.Background(), o, []string{"./testdata/tiny", "./testdata/golden"}, &out)).To(Succeed())
+	text := out.String()
+	g.Expect(text).To(ContainSubstring("killed: test/mutants/testdata/tiny/tiny.go:8: Grade: removed: sum += points[i]\n"))
+	g.Expect(text).To(ContainSubstring("unreached: test/mutants/testdata/tiny/tiny.go:35: Unused: negated: a == b\n"))
+	g.Expect(text).To(MatchRegexp(`(?m)^test/mutants/testdata/tiny: 17 of 18 mutants run in \d+s$`))
+	g.Expect(text).To(MatchRegexp(`(?m)^test/mutants/testdata/golden: no tests$`))
+	g.Expect(text).To(MatchRegexp(`(?m)^ +15 +1 +1 +1 +18 +93%  test/mutants/testdata/tiny$`))
+	g.Expect(text).To(ContainSubstring(`
+survivors:
+test/mutants/testdata/tiny/tiny.go:10: Grade: > becomes >=: sum > 10
+    accepted: why not
+test/mutants/testdata/tiny/tiny.go:30: Log: removed: lines = append(lines, "end")
+
+stale in accepted.txt, no survivor matches: test/mutants/testdata/tiny: Grade: negated: points[1] == 5
+
+seed 1, `))
+}
+
 func TestOnlyASampleIsRun(t *testing.T) {
 	g := NewWithT(t)
 	o := everything
@@ -76,6 +103,25 @@ func TestTestsHaveToPassWithoutAMutant(t *testing.T) {
 	_, err := examine(context.Background(), everything, loadOne(t, "failing"), t.TempDir(), &bytes.Buffer{})
 	g.Expect(err).To(MatchError(ContainSubstring("TestZero fails without a mutant")))
 	g.Expect(err).To(MatchError(ContainSubstring("failing_test.go:7: zero")))
+}
+
+func TestWhatCanNotBeStartedIsNotTakenForKilled(t *testing.T) {
+	s := suite{options: everything, program: "none", dir: filepath.Join(t.TempDir(), "none"), tests: []test{{name: "TestA", reached: map[int]bool{1: true}}}}
+	_, err := s.kills(context.Background(), 1)
+	NewWithT(t).Expect(err).To(MatchError(os.ErrNotExist))
+}
+
+func TestAnInterruptedRunSaysSo(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	s := suite{options: everything, program: "none", dir: t.TempDir()}
+	_, err := s.kills(ctx, 1)
+	NewWithT(t).Expect(err).To(MatchError(context.Canceled))
+}
+
+func TestWhatThereIsNoPackageOf(t *testing.T) {
+	err := run(context.Background(), everything, []string{"./testdata/none"}, &bytes.Buffer{})
+	NewWithT(t).Expect(err).To(MatchError(ContainSubstring("listing packages")))
 }
 
 func TestAMutantThatDoesNotCompileIsDropped(t *testing.T) {

@@ -61,31 +61,31 @@ func (r result) key(m *mutant) string {
 
 // choose draws a sample. It depends on nothing but the seed, the package, and which mutants there are.
 func choose(mutants []*mutant, o options, path string) []*mutant {
-	if o.sample == 0 || len(mutants) <= o.sample {
+	if o.sample == 0 {
 		return mutants
 	}
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(path))
 	draw := rand.New(rand.NewPCG(o.seed, hash.Sum64()))
 	var chosen []*mutant
-	for _, i := range slices.Sorted(slices.Values(draw.Perm(len(mutants))[:o.sample])) {
+	for _, i := range slices.Sorted(slices.Values(draw.Perm(len(mutants))[:min(o.sample, len(mutants))])) {
 		chosen = append(chosen, mutants[i])
 	}
 	return chosen
 }
 
 // report prints the table, the survivors, and the rows of accepted.txt that are stale.
-func report(out io.Writer, o options, results []result, rows accepted) {
+func report(out io.Writer, o options, results []result) {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(out)
 	fmt.Fprintln(table, "killed\tsurvived\taccepted\tunreached\ttotal\tscore\t  package")
 	var survivors []string
-	stale := maps.Clone(rows)
+	stale := maps.Clone(o.accepted)
 	for _, r := range results {
 		var open, left int
 		for _, m := range r.survived {
 			delete(stale, r.key(m))
-			if reason, ok := rows[r.key(m)]; ok {
+			if reason, ok := o.accepted[r.key(m)]; ok {
 				left++
 				if o.verbose {
 					survivors = append(survivors, fmt.Sprintf("%s\n    accepted: %s", r.line(m), reason))

@@ -62,7 +62,7 @@ stale in accepted.txt, no survivor matches: p: D: removed: x = 1
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			var out bytes.Buffer
-			report(&out, options{}, []result{c.result}, c.rows)
+			report(&out, options{accepted: c.rows}, []result{c.result})
 			g.Expect(out.String()).To(Equal(c.want))
 		})
 	}

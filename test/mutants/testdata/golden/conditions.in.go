@@ -44,7 +44,7 @@ func conditions(a, b, c bool, n int) string {
 func operands(named flag, other flag, x, y float64, names []string) flag {
 	same := named == other
 	return named && (x <= y) == bool(other) ||
-		len(names) > 0 &&
+		len(names) > 1 &&
 			flag(same)
 }
 
@@ -54,6 +54,9 @@ func lengths(names []string, size uint) bool {
 	}
 	if 0 < size && len(names) >= 1 {
 		return 0 >= len(names)
+	}
+	if !(len(names) <= 0) || size >= 0 || 0 >= cap(names) || 1 < len(names) {
+		return len(names) <= 0 && 0 <= size
 	}
 	return names[0] < "b"
 }

@@ -71,6 +71,68 @@ outer:
 	}
 }
 
+func byType(value any, done func()) (text string) {
+	defer func() { recover() }()
+	switch v := value.(type) {
+	case int:
+		if v == 1 {
+			return "one"
+		} else if v == 2 {
+			done()
+			return "two"
+		} else {
+			return "many"
+		}
+	case error:
+		{
+			done()
+			return "error"
+		}
+	default:
+		done()
+		panic(value)
+	}
+}
+
+func bySelect(in chan int, names []string) int {
+	switch len(names) {
+	case cap(names):
+		if len(in) == 1 {
+			return 1
+		} else {
+			return 2
+		}
+	}
+last:
+	select {
+	case <-in:
+		<-in
+		return 3
+	case in <- 1:
+		switch {
+		case len(in) == 5:
+			break last
+		default:
+			panic(again)
+		}
+	}
+	panic(names)
+}
+
+const again = "again"
+
+func byLabel(in chan int) bool {
+	<-in
+only:
+	select {
+	case v := <-in:
+		if v == 6 {
+			goto only
+		}
+		return false
+	}
+}
+
 func void(names []string, done func()) {
 	if len(names) == 0 {
 		done()
