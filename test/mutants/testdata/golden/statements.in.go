@@ -25,6 +25,10 @@ func (c *counter) add(name string, by int64) (err error) {
 	c.total += by // what follows a statement stays
 	c.total -= 1 + by
 	_ = name
+	_ = c.reset()
+	var length = len(name) - 1
+	c.log.Info("A long statement is cut in lists", "name", name)
+	c.long(name, "what is after the first ninety characters of a statement is not repeated in its name", length)
 	_, err = time.ParseDuration(name)
 	if err != nil {
 		c.log.Error(err, "No duration")
@@ -33,6 +37,10 @@ func (c *counter) add(name string, by int64) (err error) {
 	delete(c.count, name)
 	return nil
 }
+
+func (c *counter) reset() error { return nil }
+
+func (c *counter) long(name, reason string, length int) {}
 
 func (c counter) loops(in <-chan string, out chan<- string, names []string) int {
 	go func() { out <- "begin" }()
