@@ -40,11 +40,11 @@ func build(ctx context.Context, s *source, mutants []*mutant, folder string) (pr
 		if err == nil {
 			return program, mutants, nil
 		}
-		kept := drop(mutants, string(output))
-		if len(kept) == len(mutants) {
+		rest := drop(mutants, string(output))
+		if len(rest) == len(mutants) {
 			return "", nil, fmt.Errorf("compiling the tests of %s: %w\n%s", s.path, err, output)
 		}
-		mutants = kept
+		mutants = rest
 	}
 	return "", nil, fmt.Errorf("the mutants of %s don't compile", s.path)
 }

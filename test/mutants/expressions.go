@@ -68,6 +68,7 @@ func (f *finder) binary(n *ast.BinaryExpr) {
 		f.boundary(n)
 	case token.ADD, token.SUB:
 		f.arithmetic(n)
+	default:
 	}
 }
 

@@ -73,10 +73,10 @@ func main() {
 	}
 	o.accepted = rows
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, o, patterns, os.Stdout); err != nil {
+	err = run(ctx, o, patterns, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
-		stop()
 		os.Exit(1)
 	}
 }

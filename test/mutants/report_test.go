@@ -122,8 +122,8 @@ func TestTheListOfWhatIsAccepted(t *testing.T) {
 		err  string
 	}{
 		"a row has its reason on indented lines": {
-			"# about\n\np: A: removed: x = 1\n  Nobody\n  sees it.\np: B: negated: a == b #2\n  Equal.\n",
-			accepted{"p: A: removed: x = 1": "Nobody sees it.", "p: B: negated: a == b #2": "Equal."}, "",
+			"# about\n\np: A: removed: x = 1\n  No test\n  sees it.\np: B: negated: a == b #2\n  Equal.\n",
+			accepted{"p: A: removed: x = 1": "No test sees it.", "p: B: negated: a == b #2": "Equal."}, "",
 		},
 		"no rows":                    {"# about\n", accepted{}, ""},
 		"a row without a reason":     {"p: A: x\np: B: y\n  why\n", nil, `no reason is given for accepting "p: A: x"`},

@@ -94,17 +94,17 @@ func (s *suite) kills(ctx context.Context, id int) (bool, error) {
 	tests, took := s.reaching(id)
 	bounded, cancel := context.WithTimeout(ctx, s.patience+timeoutFactor*took)
 	defer cancel()
-	err := s.command(bounded, id, "", tests).Run()
-	var exit *exec.ExitError
+	cmd := s.command(bounded, id, "", tests)
+	err := cmd.Run()
 	switch {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
-	case err == nil:
-		return false, nil
-	case errors.As(err, &exit), bounded.Err() != nil:
+	case bounded.Err() != nil:
 		return true, nil
-	default:
+	case cmd.ProcessState == nil:
 		return false, fmt.Errorf("running tests: %w", err)
+	default:
+		return !cmd.ProcessState.Success(), nil
 	}
 }
 

@@ -113,13 +113,13 @@ func (f *finder) discards(s *ast.AssignStmt) bool {
 }
 
 func calls(expression ast.Expr) bool {
-	found := false
+	called := false
 	ast.Inspect(expression, func(n ast.Node) bool {
 		_, isCall := n.(*ast.CallExpr)
-		found = found || isCall
+		called = called || isCall
 		return true
 	})
-	return found
+	return called
 }
 
 // assignment swaps += and -=. What it assigns to is written twice then, and must be a plain name for that.
