@@ -32,6 +32,8 @@ VERDICT = $(RUN) ./test/verdict $$(go list -e -f '{{if or .TestGoFiles .XTestGoF
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
 
 FUZZTIME ?= 30s
+# Flags of test/mutants, then packages.
+MUTANTSFLAGS ?=
 
 NAMESPACE ?= iter8-system
 # The operator's image, as REPOSITORY:TAG, for make install.
@@ -121,6 +123,10 @@ fuzz: ## Fuzz whatever parses what others wrote, each for FUZZTIME (30s).
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package || exit; \
 	  done; \
 	done
+
+.PHONY: mutants
+mutants: ## Change the code of pure packages in small ways, and list what no test notices: MUTANTSFLAGS, such as '-sample 0'.
+	go run ./test/mutants $(MUTANTSFLAGS)
 
 .PHONY: lint
 lint: ## Run the linters, go vet among them (builds them first: a few minutes).

@@ -88,7 +88,6 @@ func (o *Observer) keep(target watch.Target, u *unstructured.Unstructured) watch
 	if target.GroupVersionKind == endpointSliceKind {
 		kept.service = types.NamespacedName{Namespace: u.GetNamespace(), Name: u.GetLabels()["kubernetes.io/service-name"]}
 		kept.ready = hasReadyEndpoint(u)
-		return kept
 	}
 	kept.terminating = u.GetDeletionTimestamp() != nil
 	kept.legacyFinalizer = slices.Contains(u.GetFinalizers(), iter8v1alpha1.LegacyFinalizer)

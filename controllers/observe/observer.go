@@ -193,7 +193,6 @@ func (o *Observer) onChange(target watch.Target, before, after watch.Object) {
 	}
 	if target == endpointSlices {
 		o.notifyResource(resource{serviceKind.WithVersion("v1"), seen.service})
-		return
 	}
 	o.notifyResource(resource{target.GroupVersionKind, types.NamespacedName{Namespace: seen.Namespace, Name: seen.Name}})
 }

@@ -71,6 +71,38 @@ func TestAServiceIsReadyByItsEndpoints(t *testing.T) {
 	}
 }
 
+func TestAnEndpointSliceMayBeNamedLikeAnyOtherResource(t *testing.T) {
+	named := iter8v1alpha1.ResourceReference{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice", Name: "web-1"}
+	for name, ref := range map[string]iter8v1alpha1.ResourceReference{
+		"by itself":          named,
+		"with an expression": withCEL(named, "object.endpoints.size() > 0"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			s := subject("web", ref)
+			w.observed(s)
+			w.Expect(w.state(s)().State).To(Equal(Missing))
+			for _, step := range []struct {
+				what string
+				do   func()
+				want ResourceState
+			}{
+				{"it comes", func() { w.create(sliceResource, aSlice("web-1", "web", "false")) }, Ready},
+				{"it is being deleted", func() {
+					w.update(sliceResource, "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, "+
+						"metadata: {name: web-1, deletionTimestamp: '2026-01-01T00:00:00Z'}, endpoints: []}")
+				}, Terminating},
+				{"it goes", func() { w.delete(sliceResource, "web-1") }, Missing},
+			} {
+				told := w.quiet(s)
+				step.do()
+				w.Eventually(func() ResourceState { return w.state(s)().State }).Should(Equal(step.want), step.what)
+				w.Eventually(w.times(s)).Should(BeNumerically(">", told), "the Subject isn't told: "+step.what)
+			}
+		})
+	}
+}
+
 func TestEndpointSlicesAreOnlyWatchedForAServiceThatIsJudgedByThem(t *testing.T) {
 	w := newWorld(t)
 	exists := true
