@@ -96,7 +96,7 @@ type Step struct {
 }
 
 // Plan decides about every manifest, in their order but for those that others refer to, which come first, and
-// then about every object that only the inventory lists, the other way round. Manifests must be free of
+// then about every object that only the inventory lists, the other way round, with these last. Manifests must be free of
 // duplicates. Nothing that is given is changed.
 func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, lookup func(Key) *Existing) ([]Step, error) {
 	recorded := make(map[Key]iter8v1alpha1.AppliedObject, len(inventory))
@@ -121,32 +121,40 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 		step.Action = decide(owner, step, listed)
 		steps = append(steps, step)
 	}
-	for _, entry := range slices.Backward(inventory) {
-		if key := KeyOf(entry); !wanted[key] {
-			step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
-			if mayDelete(owner, entry, step.Existing) {
-				step.Action = Delete
-			}
-			steps = append(steps, step)
+	for _, entry := range leaving(inventory, wanted) {
+		key := KeyOf(entry)
+		step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
+		if mayDelete(owner, entry, step.Existing) {
+			step.Action = Delete
 		}
+		steps = append(steps, step)
 	}
 	return steps, nil
 }
 
-// inOrder puts DestinationRules first: a VirtualService that names a subset before there is one has its requests
-// answered with an error.
+// inOrder returns the manifests as they are to be applied.
 func inOrder(manifests []*unstructured.Unstructured) []*unstructured.Unstructured {
-	isReferredTo := func(m *unstructured.Unstructured) bool { return m.GetKind() == "DestinationRule" }
 	return slices.SortedStableFunc(slices.Values(manifests), func(a, b *unstructured.Unstructured) int {
-		switch {
-		case isReferredTo(a) == isReferredTo(b):
-			return 0
-		case isReferredTo(a):
-			return -1
-		default:
-			return 1
-		}
+		return rank(a.GetKind()) - rank(b.GetKind())
 	})
+}
+
+// leaving returns the entries that aren't wanted any more, as their objects are to be deleted. The inventory's own
+// order isn't enough: what was announced last, or could not be deleted before, stands in it at another place.
+func leaving(inventory []iter8v1alpha1.AppliedObject, wanted map[Key]bool) []iter8v1alpha1.AppliedObject {
+	entries := slices.DeleteFunc(slices.Clone(inventory), func(entry iter8v1alpha1.AppliedObject) bool { return wanted[KeyOf(entry)] })
+	slices.Reverse(entries)
+	slices.SortStableFunc(entries, func(a, b iter8v1alpha1.AppliedObject) int { return rank(b.Kind) - rank(a.Kind) })
+	return entries
+}
+
+// rank is lower for a kind that is applied earlier, and deleted later. A VirtualService that names a subset while
+// there is no DestinationRule with it has its requests answered with an error.
+func rank(kind string) int {
+	if kind == "DestinationRule" {
+		return 0
+	}
+	return 1
 }
 
 func decide(owner Owner, step Step, listed bool) Action {

@@ -206,22 +206,6 @@ func TestTheStepsAreInTheManifestsOrderAndThenTheInventorysBackwards(t *testing.
 	g.Expect(names).To(Equal([]string{"c", "a", "b", "y", "z"}))
 }
 
-func TestSubsetsComeBeforeWhatNamesThem(t *testing.T) {
-	g := NewWithT(t)
-	istio := func(kind, name string) *unstructured.Unstructured {
-		u := &unstructured.Unstructured{}
-		u.SetAPIVersion("networking.istio.io/v1")
-		u.SetKind(kind)
-		u.SetName(name)
-		return u
-	}
-	manifests := []*unstructured.Unstructured{istio("VirtualService", "a"), istio("DestinationRule", "b"), istio("VirtualService", "c"), istio("DestinationRule", "d")}
-	steps, err := Plan(owner, manifests, nil, func(Key) *Existing { return nil })
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(steps).To(HaveExactElements(HaveField("Key.Name", "b"), HaveField("Key.Name", "d"), HaveField("Key.Name", "a"), HaveField("Key.Name", "c")))
-	g.Expect(manifests[0].GetName()).To(Equal("a"), "what was given is changed")
-}
-
 func TestAnObjectInAnotherVersionOfItsKindIsTheSame(t *testing.T) {
 	g := NewWithT(t)
 	before := recorded(t)

@@ -1,0 +1,88 @@
+package apply
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+// lineOf is the line of an object that was applied: of a DestinationRule where its name begins with d, of a
+// VirtualService with v, of an HTTPRoute with r.
+func lineOf(name string) iter8v1alpha1.AppliedObject {
+	entry := iter8v1alpha1.AppliedObject{APIVersion: "networking.istio.io/v1", Name: name, UID: "u"}
+	switch name[0] {
+	case 'd':
+		entry.Kind = "DestinationRule"
+	case 'v':
+		entry.Kind = "VirtualService"
+	default:
+		entry.APIVersion, entry.Kind = "gateway.networking.k8s.io/v1", "HTTPRoute"
+	}
+	return entry
+}
+
+func namesOf(steps []Step) []string {
+	names := []string{}
+	for _, s := range steps {
+		names = append(names, s.Key.Name)
+	}
+	return names
+}
+
+func TestSubsetsComeBeforeWhatNamesThem(t *testing.T) {
+	for name, test := range map[string]struct{ given, want []string }{
+		"in that order":                             {[]string{"d1", "v1"}, []string{"d1", "v1"}},
+		"the other way round":                       {[]string{"v1", "d1"}, []string{"d1", "v1"}},
+		"several of each, in turn":                  {[]string{"v1", "d1", "v2", "d2"}, []string{"d1", "d2", "v1", "v2"}},
+		"several of each, in turn, the rules first": {[]string{"d2", "v2", "d1", "v1"}, []string{"d2", "d1", "v2", "v1"}},
+		"all routes first":                          {[]string{"v2", "v1", "d2", "d1"}, []string{"d2", "d1", "v2", "v1"}},
+		"all rules first":                           {[]string{"d2", "d1", "v2", "v1"}, []string{"d2", "d1", "v2", "v1"}},
+		"with routes of another API":                {[]string{"r2", "v1", "d1", "r1"}, []string{"d1", "r2", "v1", "r1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			manifests := make([]*unstructured.Unstructured, 0, len(test.given))
+			for _, n := range test.given {
+				entry, u := lineOf(n), &unstructured.Unstructured{}
+				u.SetAPIVersion(entry.APIVersion)
+				u.SetKind(entry.Kind)
+				u.SetName(entry.Name)
+				manifests = append(manifests, u)
+			}
+			steps, err := Plan(owner, manifests, nil, func(Key) *Existing { return nil })
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(namesOf(steps)).To(Equal(test.want))
+			for i, n := range test.given {
+				g.Expect(manifests[i].GetName()).To(Equal(n), "what was given is changed")
+			}
+		})
+	}
+}
+
+func TestSubsetsGoAfterWhatNamesThem(t *testing.T) {
+	for name, test := range map[string]struct{ inventory, want []string }{
+		"in the order in which they were applied":       {[]string{"d1", "v1"}, []string{"v1", "d1"}},
+		"the rule was announced after the route":        {[]string{"v1", "d1"}, []string{"v1", "d1"}},
+		"several of each, in turn":                      {[]string{"v1", "d1", "v2", "d2"}, []string{"v2", "v1", "d2", "d1"}},
+		"several of each, in turn, the rules first":     {[]string{"d1", "v1", "d2", "v2"}, []string{"v2", "v1", "d2", "d1"}},
+		"after they could not be deleted the last time": {[]string{"v2", "v1", "d2", "d1"}, []string{"v1", "v2", "d1", "d2"}},
+		"with routes of another API":                    {[]string{"r1", "d1", "r2", "v1"}, []string{"v1", "r2", "r1", "d1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			var inventory, given []iter8v1alpha1.AppliedObject
+			for _, n := range test.inventory {
+				inventory, given = append(inventory, lineOf(n)), append(given, lineOf(n))
+			}
+			ours := &Existing{UID: "u", Controller: controlledBy(owner.UID)}
+			steps, err := Plan(owner, nil, inventory, func(Key) *Existing { return ours })
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(namesOf(steps)).To(Equal(test.want))
+			g.Expect(steps).To(HaveEach(HaveField("Action", Delete)))
+			g.Expect(inventory).To(Equal(given), "what was given is changed")
+		})
+	}
+}
