@@ -124,7 +124,7 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 	for _, entry := range leaving(inventory, wanted) {
 		key := KeyOf(entry)
 		step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
-		if mayDelete(owner, entry, step.Existing) {
+		if step.Existing != nil && owner.owns(step.Existing, entry) {
 			step.Action = Delete
 		}
 		steps = append(steps, step)
@@ -183,8 +183,11 @@ func decide(owner Owner, step Step, listed bool) Action {
 	}
 }
 
-// owns tells whether an object is the policy's: it controls it, or did when it was recorded and nobody has
-// taken control since.
+// owns reports whether an object is the policy's: the policy controls it, or did when it was recorded and no other
+// owner has taken control since. Control goes before the recorded uid. An object that carries the policy's owner
+// reference and another uid was made again by the operator, which could not record it any more, or from a backup;
+// taken for another's, it would be left behind when it leaves the render. Without that owner reference an object
+// of another uid is another's, and never touched.
 func (o Owner) owns(e *Existing, entry iter8v1alpha1.AppliedObject) bool {
 	if e.Controller != nil {
 		return e.Controller.UID == o.UID
@@ -200,10 +203,6 @@ func (o Owner) inherits(e *Existing) bool {
 
 // isLegacyOwner recognises the owner references of Iter8, which name the kind in lower case.
 func isLegacyOwner(ref metav1.OwnerReference) bool { return strings.EqualFold(ref.Kind, "configmap") }
-
-func mayDelete(owner Owner, entry iter8v1alpha1.AppliedObject, e *Existing) bool {
-	return e != nil && owner.owns(e, entry) && (entry.UID == "" || entry.UID == e.UID)
-}
 
 // Announced gives the inventory to record before the steps are taken, so that a crash leaves no object
 // unlisted, and whether it differs from the one there is.
