@@ -54,7 +54,11 @@ func TestWhatIter8AppliedIsInheritedByThePolicyThatMirrorsItsConfigMap(t *testin
 		"another controller has it": {converted, func(u *unstructured.Unstructured) {
 			u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "a", Controller: &yes}})
 		}, Conflict},
-		"the policy mirrors no ConfigMap": {owner, func(*unstructured.Unstructured) {}, Conflict},
+		"the policy mirrors no ConfigMap":                          {owner, func(*unstructured.Unstructured) {}, Conflict},
+		"the policy mirrors no ConfigMap, and Iter8 recorded none": {owner, func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, Conflict},
+		"the policy mirrors no ConfigMap, and Iter8's has a name that is empty": {owner, func(u *unstructured.Unstructured) {
+			u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "configmap"}})
+		}, Conflict},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

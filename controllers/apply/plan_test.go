@@ -66,6 +66,17 @@ func holding(e *Existing) func(Key) *Existing {
 	}
 }
 
+// emptyLabel has a manifest carry a label that is all in its name; entryOfEmptyLabel is what is recorded of it.
+func emptyLabel(m *unstructured.Unstructured) {
+	m.SetLabels(map[string]string{"app": "web", "canary": ""})
+}
+
+func entryOfEmptyLabel(e *iter8v1alpha1.AppliedObject) {
+	m := route()
+	emptyLabel(m)
+	e.Digest, _ = digestOf(complete(owner, m))
+}
+
 func TestWhatIsDoneAboutAManifest(t *testing.T) {
 	for name, test := range map[string]struct {
 		existing func(*Existing)
@@ -96,6 +107,8 @@ func TestWhatIsDoneAboutAManifest(t *testing.T) {
 		"somebody changed an annotation of ours":   {existing: func(e *Existing) { e.Annotations["note"] = "theirs" }, want: Update},
 		"somebody removed an annotation of ours":   {existing: func(e *Existing) { delete(e.Annotations, "note") }, want: Update},
 		"somebody emptied an annotation of ours":   {existing: func(e *Existing) { e.Annotations["note"] = "" }, want: Update},
+		"a label of ours has an empty value":       {existing: func(e *Existing) { e.Labels["canary"] = "" }, manifest: emptyLabel, entry: entryOfEmptyLabel, want: Keep},
+		"somebody removed a label without a value": {manifest: emptyLabel, entry: entryOfEmptyLabel, want: Update},
 		"its owner reference was removed":          {existing: func(e *Existing) { e.Controller = nil }, want: Update},
 		"it is ours, and the inventory was lost":   {unlisted: true, want: Update},
 		"it is ours, and was only announced":       {entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, want: Update},
