@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"errors"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -30,6 +31,16 @@ func namesOf(steps []Step) []string {
 		names = append(names, s.Key.Name)
 	}
 	return names
+}
+
+// listedAs are the lines of routes of ours, and held what the cluster holds of them.
+func listedAs(names ...string) (lines []iter8v1alpha1.AppliedObject, held map[string]*Existing) {
+	held = map[string]*Existing{}
+	for _, name := range names {
+		lines = append(lines, entryOf(name))
+		held[name] = ours(name)
+	}
+	return lines, held
 }
 
 func TestSubsetsComeBeforeWhatNamesThem(t *testing.T) {
@@ -85,4 +96,28 @@ func TestSubsetsGoAfterWhatNamesThem(t *testing.T) {
 			g.Expect(inventory).To(Equal(given), "what was given is changed")
 		})
 	}
+}
+
+func TestAnObjectThatCanNotBeDeletedHoldsUpNoOther(t *testing.T) {
+	w := newWorld(t)
+	inventory, cluster := listedAs("a", "b", "c", "d")
+	w.refuse("c", errors.New("not today"))
+	w.refuse("d", errors.New("not today"))
+	result := w.execute(t, w.plan(nil, inventory, cluster))
+	w.Expect(w.calls()).To(Equal([]string{"delete d", "delete c", "delete b", "delete a"}))
+	w.Expect(result.Inventory).To(Equal([]iter8v1alpha1.AppliedObject{entryOf("c"), entryOf("d")}), "the oldest stays the last")
+	w.Expect(result.Failures).To(HaveExactElements(
+		HaveField("Message", "deleting HTTPRoute d: not today"), HaveField("Message", "deleting HTTPRoute c: not today")))
+}
+
+func TestSubsetsStayUntilWhatNamesThemIsGone(t *testing.T) {
+	w := newWorld(t)
+	inventory := []iter8v1alpha1.AppliedObject{lineOf("d1"), entryOf("a"), lineOf("d2"), entryOf("b")}
+	cluster := map[string]*Existing{"d1": ours("d1"), "d2": ours("d2"), "a": ours("a"), "b": ours("b")}
+	cluster["d1"].UID, cluster["d2"].UID = "u", "u"
+	w.refuse("b", errors.New("not today"))
+	result := w.execute(t, w.plan(nil, inventory, cluster))
+	w.Expect(w.calls()).To(Equal([]string{"delete b", "delete a"}), "a route may name them")
+	w.Expect(result.Inventory).To(Equal([]iter8v1alpha1.AppliedObject{lineOf("d1"), lineOf("d2"), entryOf("b")}))
+	w.Expect(result.Failures).To(HaveLen(1))
 }

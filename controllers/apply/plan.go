@@ -148,14 +148,17 @@ func leaving(inventory []iter8v1alpha1.AppliedObject, wanted map[Key]bool) []ite
 	return entries
 }
 
-// rank is lower for a kind that is applied earlier, and deleted later. A VirtualService that names a subset while
-// there is no DestinationRule with it has its requests answered with an error.
+// rank is lower for a kind that is applied earlier, and deleted later.
 func rank(kind string) int {
-	if kind == "DestinationRule" {
+	if isReferredTo(kind) {
 		return 0
 	}
 	return 1
 }
+
+// isReferredTo reports whether other objects name those of a kind. A VirtualService that names a subset while there is
+// no DestinationRule with it has its requests answered with an error.
+func isReferredTo(kind string) bool { return kind == "DestinationRule" }
 
 func decide(owner Owner, step Step, listed bool) Action {
 	e := step.Existing
