@@ -3,6 +3,7 @@ package routingpolicy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -166,6 +167,9 @@ func (w *world) patchStatus(ctx context.Context, c client.Client, _ string, obje
 	}
 	if err := w.note("status", strings.Join(applied, ",")); err != nil {
 		return err
+	}
+	if len(applied) > 128 {
+		return errors.New("status.applied: Too many: must have at most 128 items")
 	}
 	return c.Status().Patch(ctx, object, patch, options...)
 }
