@@ -102,6 +102,32 @@ func TestAResourceThatSeveralSubjectsNameWakesThemAll(t *testing.T) {
 	w.Expect(w.times(other)()).To(Equal(told[2]))
 }
 
+func TestAnEndpointSliceIsNewsToAllThatItConcerns(t *testing.T) {
+	w := newWorld(t)
+	w.create(services, aService("one", "app: one"))
+	w.create(services, aService("two", "app: two"))
+	slice := iter8v1alpha1.ResourceReference{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice", Name: "one-1"}
+	one, two, itself := subject("one", service("one")), subject("two", service("two")), subject("itself", slice)
+	for _, s := range []*iter8v1alpha1.Subject{one, two, itself} {
+		w.observed(s)
+	}
+	told := []int{w.quiet(one), w.quiet(two), w.quiet(itself)}
+	expect := func(more ...int) {
+		for i, s := range []*iter8v1alpha1.Subject{one, two, itself} {
+			w.Eventually(w.times(s)).Should(Equal(told[i]+more[i]), s.Name)
+		}
+	}
+	w.create(sliceResource, aSlice("one-1", "one", "true"))
+	expect(1, 0, 1)
+	w.update(sliceResource, aSlice("one-1", "two", "true"))
+	expect(2, 1, 2)
+	w.Expect([]ResourceState{w.state(one)().State, w.state(two)().State}).To(Equal([]ResourceState{NotReady, Ready}), "it belongs to another Service now")
+	w.update(sliceResource, aSlice("one-1", "two", "false"))
+	expect(2, 2, 3)
+	w.delete(sliceResource, "one-1")
+	expect(2, 3, 4)
+}
+
 func TestOnlyAChangeOfAFactWakesASubject(t *testing.T) {
 	w := newWorld(t)
 	w.create(deployments, aDeployment("web", "True"))
