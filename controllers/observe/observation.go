@@ -172,10 +172,8 @@ func (o *Observer) observeResource(namespace string, ref *iter8v1alpha1.Resource
 		return kept.verdict, state.Err
 	case when.CEL != "":
 		return o.expressions.evaluate(when.CEL, kept.full.Object), state.Err
-	case len(when.Conditions) > 0:
+	default: // where it only has to exist, there are no conditions
 		return judgeConditions(when.Conditions, kept.conditions), state.Err
-	default:
-		return verdict{state: Ready}, state.Err
 	}
 }
 
