@@ -104,6 +104,12 @@ func TestTheFieldsOfIter8AreTakenOverBeforeAnythingIsApplied(t *testing.T) {
 		"Iter8's beside ours": {
 			[]metav1.ManagedFieldsEntry{entry("iter8-operator", apply, "v1", ""), entry("iter8-controller", apply, "v1", "")},
 			[]metav1.ManagedFieldsEntry{entry("iter8-operator", apply, "v1", "")}},
+		"Iter8's that it both applied and updated": {
+			[]metav1.ManagedFieldsEntry{entry("iter8-controller", apply, "v1", ""), entry("iter8-controller", update, "v1", "")},
+			[]metav1.ManagedFieldsEntry{entry("iter8-operator", apply, "v1", "")}},
+		"Iter8's beside what we updated in place of applying": {
+			[]metav1.ManagedFieldsEntry{entry("iter8-operator", update, "v1", ""), entry("iter8-controller", apply, "v1", "")},
+			[]metav1.ManagedFieldsEntry{entry("iter8-operator", update, "v1", ""), entry("iter8-operator", apply, "v1", "")}},
 		"those of a status stay": {
 			[]metav1.ManagedFieldsEntry{entry("iter8-controller", update, "v1", "status"), entry("iter8-controller", apply, "v1", "")},
 			[]metav1.ManagedFieldsEntry{entry("iter8-controller", update, "v1", "status"), entry("iter8-operator", apply, "v1", "")}},

@@ -120,4 +120,11 @@ func TestSubsetsStayUntilWhatNamesThemIsGone(t *testing.T) {
 	w.Expect(w.calls()).To(Equal([]string{"delete b", "delete a"}), "a route may name them")
 	w.Expect(result.Inventory).To(Equal([]iter8v1alpha1.AppliedObject{lineOf("d1"), lineOf("d2"), entryOf("b")}))
 	w.Expect(result.Failures).To(HaveLen(1))
+
+	w.refuse("b", nil)
+	delete(cluster, "a")
+	result = w.execute(t, w.plan(nil, result.Inventory, cluster))
+	w.Expect(w.calls()[2:]).To(Equal([]string{"delete b", "delete d2", "delete d1"}))
+	w.Expect(result.Inventory).To(BeEmpty())
+	w.Expect(result.Failures).To(BeEmpty())
 }

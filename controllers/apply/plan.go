@@ -113,12 +113,12 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 		if step.Digest, err = digestOf(step.Manifest); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", key.Kind, key.Name, err)
 		}
-		entry, listed := recorded[key]
+		entry := recorded[key]
 		step.Entry = iter8v1alpha1.AppliedObject{
 			APIVersion: m.GetAPIVersion(), Kind: m.GetKind(), Name: m.GetName(),
 			UID: entry.UID, Generation: entry.Generation, Digest: entry.Digest,
 		}
-		step.Action = decide(owner, step, listed)
+		step.Action = decide(owner, step)
 		steps = append(steps, step)
 	}
 	for _, entry := range leaving(inventory, wanted) {
@@ -160,7 +160,7 @@ func rank(kind string) int {
 // no DestinationRule with it has its requests answered with an error.
 func isReferredTo(kind string) bool { return kind == "DestinationRule" }
 
-func decide(owner Owner, step Step, listed bool) Action {
+func decide(owner Owner, step Step) Action {
 	e := step.Existing
 	switch {
 	case e == nil:
@@ -176,7 +176,7 @@ func decide(owner Owner, step Step, listed bool) Action {
 		}
 	case e.Terminating:
 		return Wait
-	case listed && e.Controller != nil && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
+	case e.Controller != nil && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
 		// An object without a generation gives no sign of a change; applying it again is the only check.
 		e.Generation != 0 && step.Entry.Generation == e.Generation &&
 		holds(e.Labels, step.Manifest.GetLabels()) && holds(e.Annotations, step.Manifest.GetAnnotations()):
