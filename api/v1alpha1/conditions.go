@@ -126,7 +126,8 @@ const (
 	ReasonForbidden = "Forbidden"
 	// ReasonApplyFailed (Applied): a write failed and is retried.
 	ReasonApplyFailed = "ApplyFailed"
-	// ReasonPruneFailed (Applied): an object that left the render could not be deleted; it is retried.
+	// ReasonPruneFailed (Applied): an object that left the render could not be deleted, or so many of them that the
+	// inventory has no room for new ones; it is retried.
 	ReasonPruneFailed = "PruneFailed"
 	// ReasonUnsupportedByGateway (Applied): the GatewayClass of a parent doesn't list a feature that the route takes.
 	ReasonUnsupportedByGateway = "UnsupportedByGateway"

@@ -43,6 +43,10 @@ const (
 	WeightAnnotation = "iter8.tools/weight"
 	// MaxWeight is the largest weight of a variant.
 	MaxWeight = 1_000_000
+	// MaxVersion is how many characters a chart's version may have: a status can hold no more.
+	MaxVersion = 253
+	// MaxApplied is how many objects the inventory of a policy, status.applied, can list.
+	MaxApplied = 128
 	// ConvertedFromAnnotation names the ConfigMap of Iter8 that a Subject or RoutingPolicy mirrors.
 	ConvertedFromAnnotation = "iter8.tools/converted-from"
 	// ConvertedFromUIDAnnotation tells which ConfigMap of that name it was, by its uid.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -65,13 +66,18 @@ type Executor struct {
 }
 
 // Execute takes the steps, as the client's account. Objects that left the render are deleted only once all
-// that is rendered stands.
+// that is rendered stands, and those that others refer to once these are gone; what can't be deleted holds up no other.
 func (x *Executor) Execute(ctx context.Context, client dynamic.Interface, owner Owner, steps []Step) Result {
 	result := Result{Applied: map[Key]bool{}}
+	rendered, unfinished := 0, false
 	for _, step := range steps {
-		entry, failure := x.take(ctx, client, owner, step, len(result.Failures) > 0)
+		blocked := unfinished || len(result.Failures) > 0 && isReferredTo(step.Key.Kind)
+		entry, failure := x.take(ctx, client, owner, step, blocked)
 		if entry != nil {
 			result.Inventory = append(result.Inventory, *entry)
+		}
+		if step.Action != Delete {
+			rendered, unfinished = len(result.Inventory), unfinished || failure != nil
 		}
 		if failure != nil {
 			result.Failures = append(result.Failures, *failure)
@@ -79,11 +85,12 @@ func (x *Executor) Execute(ctx context.Context, client dynamic.Interface, owner 
 			result.Applied[step.Key] = true
 		}
 	}
+	slices.Reverse(result.Inventory[rendered:]) // in the order in which they were listed: the oldest is last
 	return result
 }
 
 // take takes one step, and gives the line that the inventory is to hold of the object, if any.
-func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Owner, step Step, failed bool) (*iter8v1alpha1.AppliedObject, *Failure) {
+func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Owner, step Step, blocked bool) (*iter8v1alpha1.AppliedObject, *Failure) {
 	entry := &step.Entry
 	switch step.Action {
 	case Keep:
@@ -96,7 +103,7 @@ func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Own
 		return entry, &Failure{Reason: iter8v1alpha1.ReasonOwnershipConflict,
 			Message: fmt.Sprintf("%s %s is being deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
 	case Delete:
-		if failed {
+		if blocked {
 			return entry, nil
 		}
 		if err := x.delete(ctx, client, owner, step); err != nil {

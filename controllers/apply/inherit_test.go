@@ -54,7 +54,11 @@ func TestWhatIter8AppliedIsInheritedByThePolicyThatMirrorsItsConfigMap(t *testin
 		"another controller has it": {converted, func(u *unstructured.Unstructured) {
 			u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "Deployment", Name: "a", Controller: &yes}})
 		}, Conflict},
-		"the policy mirrors no ConfigMap": {owner, func(*unstructured.Unstructured) {}, Conflict},
+		"the policy mirrors no ConfigMap":                          {owner, func(*unstructured.Unstructured) {}, Conflict},
+		"the policy mirrors no ConfigMap, and Iter8 recorded none": {owner, func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, Conflict},
+		"the policy mirrors no ConfigMap, and Iter8's has a name that is empty": {owner, func(u *unstructured.Unstructured) {
+			u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "configmap"}})
+		}, Conflict},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -100,6 +104,12 @@ func TestTheFieldsOfIter8AreTakenOverBeforeAnythingIsApplied(t *testing.T) {
 		"Iter8's beside ours": {
 			[]metav1.ManagedFieldsEntry{entry("iter8-operator", apply, "v1", ""), entry("iter8-controller", apply, "v1", "")},
 			[]metav1.ManagedFieldsEntry{entry("iter8-operator", apply, "v1", "")}},
+		"Iter8's that it both applied and updated": {
+			[]metav1.ManagedFieldsEntry{entry("iter8-controller", apply, "v1", ""), entry("iter8-controller", update, "v1", "")},
+			[]metav1.ManagedFieldsEntry{entry("iter8-operator", apply, "v1", "")}},
+		"Iter8's beside what we updated in place of applying": {
+			[]metav1.ManagedFieldsEntry{entry("iter8-operator", update, "v1", ""), entry("iter8-controller", apply, "v1", "")},
+			[]metav1.ManagedFieldsEntry{entry("iter8-operator", update, "v1", ""), entry("iter8-operator", apply, "v1", "")}},
 		"those of a status stay": {
 			[]metav1.ManagedFieldsEntry{entry("iter8-controller", update, "v1", "status"), entry("iter8-controller", apply, "v1", "")},
 			[]metav1.ManagedFieldsEntry{entry("iter8-controller", update, "v1", "status"), entry("iter8-operator", apply, "v1", "")}},

@@ -223,6 +223,26 @@ func TestAnAnswerThatTheWatchHasOvertakenDoesNotCount(t *testing.T) {
 	w.Expect(w.assumed()).To(BeEmpty())
 }
 
+func TestWhatTheWatchShowsCountsBeforeItTellsOfIt(t *testing.T) {
+	w := newWorld(t)
+	w.create(seen("u", "12", 5))
+	w.follow(policy)
+	w.live.mu.Lock()
+	w.live.assumed[objectName{routeKey.GroupKind, webName}] = keep(seen("u", "11", 4))
+	w.live.mu.Unlock()
+	w.Expect(w.generation()).To(BeEquivalentTo(5))
+}
+
+func TestNothingIsAssumedOfWhatNoPolicyFollows(t *testing.T) {
+	w := newWorld(t)
+	w.follow(policy, other)
+	w.live.assume(seen("u", "10", 3))
+	w.live.Follow(policy, nil, nil)
+	w.Expect(w.generation()).To(BeEquivalentTo(3), "another policy follows it")
+	w.live.Follow(other, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
+	w.Expect(w.assumed()).To(BeEmpty(), "no watch may come to show it")
+}
+
 func TestTheEchoOfAWriteIsNoNews(t *testing.T) {
 	w := newWorld(t)
 	w.follow(policy, other)
@@ -284,6 +304,7 @@ func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
 		"the echo, and then another's change":    {[]*unstructured.Unstructured{seen("u", "10", 3), seen("u", "11", 4)}, seen("u", "10", 3), nil, true},
 		"another's change, and the write failed": {[]*unstructured.Unstructured{seen("u", "11", 4)}, nil, fault, true},
 		"the end of what was there before":       {[]*unstructured.Unstructured{nil}, seen("successor", "12", 1), nil, true},
+		"the echo, and then its end":             {[]*unstructured.Unstructured{seen("u", "10", 3), nil}, seen("u", "10", 3), nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

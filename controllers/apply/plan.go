@@ -96,7 +96,7 @@ type Step struct {
 }
 
 // Plan decides about every manifest, in their order but for those that others refer to, which come first, and
-// then about every object that only the inventory lists, the other way round. Manifests must be free of
+// then about every object that only the inventory lists, the other way round, with these last. Manifests must be free of
 // duplicates. Nothing that is given is changed.
 func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, lookup func(Key) *Existing) ([]Step, error) {
 	recorded := make(map[Key]iter8v1alpha1.AppliedObject, len(inventory))
@@ -113,43 +113,54 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 		if step.Digest, err = digestOf(step.Manifest); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", key.Kind, key.Name, err)
 		}
-		entry, listed := recorded[key]
+		entry := recorded[key]
 		step.Entry = iter8v1alpha1.AppliedObject{
 			APIVersion: m.GetAPIVersion(), Kind: m.GetKind(), Name: m.GetName(),
 			UID: entry.UID, Generation: entry.Generation, Digest: entry.Digest,
 		}
-		step.Action = decide(owner, step, listed)
+		step.Action = decide(owner, step)
 		steps = append(steps, step)
 	}
-	for _, entry := range slices.Backward(inventory) {
-		if key := KeyOf(entry); !wanted[key] {
-			step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
-			if mayDelete(owner, entry, step.Existing) {
-				step.Action = Delete
-			}
-			steps = append(steps, step)
+	for _, entry := range leaving(inventory, wanted) {
+		key := KeyOf(entry)
+		step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
+		if step.Existing != nil && owner.owns(step.Existing, entry) {
+			step.Action = Delete
 		}
+		steps = append(steps, step)
 	}
 	return steps, nil
 }
 
-// inOrder puts DestinationRules first: a VirtualService that names a subset before there is one has its requests
-// answered with an error.
+// inOrder returns the manifests as they are to be applied.
 func inOrder(manifests []*unstructured.Unstructured) []*unstructured.Unstructured {
-	isReferredTo := func(m *unstructured.Unstructured) bool { return m.GetKind() == "DestinationRule" }
 	return slices.SortedStableFunc(slices.Values(manifests), func(a, b *unstructured.Unstructured) int {
-		switch {
-		case isReferredTo(a) == isReferredTo(b):
-			return 0
-		case isReferredTo(a):
-			return -1
-		default:
-			return 1
-		}
+		return rank(a.GetKind()) - rank(b.GetKind())
 	})
 }
 
-func decide(owner Owner, step Step, listed bool) Action {
+// leaving returns the entries that aren't wanted any more, as their objects are to be deleted. The inventory's own
+// order isn't enough: what was announced last, or could not be deleted before, stands in it at another place.
+func leaving(inventory []iter8v1alpha1.AppliedObject, wanted map[Key]bool) []iter8v1alpha1.AppliedObject {
+	entries := slices.DeleteFunc(slices.Clone(inventory), func(entry iter8v1alpha1.AppliedObject) bool { return wanted[KeyOf(entry)] })
+	slices.Reverse(entries)
+	slices.SortStableFunc(entries, func(a, b iter8v1alpha1.AppliedObject) int { return rank(b.Kind) - rank(a.Kind) })
+	return entries
+}
+
+// rank is lower for a kind that is applied earlier, and deleted later.
+func rank(kind string) int {
+	if isReferredTo(kind) {
+		return 0
+	}
+	return 1
+}
+
+// isReferredTo reports whether other objects name those of a kind. A VirtualService that names a subset while there is
+// no DestinationRule with it has its requests answered with an error.
+func isReferredTo(kind string) bool { return kind == "DestinationRule" }
+
+func decide(owner Owner, step Step) Action {
 	e := step.Existing
 	switch {
 	case e == nil:
@@ -165,7 +176,7 @@ func decide(owner Owner, step Step, listed bool) Action {
 		}
 	case e.Terminating:
 		return Wait
-	case listed && e.Controller != nil && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
+	case e.Controller != nil && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
 		// An object without a generation gives no sign of a change; applying it again is the only check.
 		e.Generation != 0 && step.Entry.Generation == e.Generation &&
 		holds(e.Labels, step.Manifest.GetLabels()) && holds(e.Annotations, step.Manifest.GetAnnotations()):
@@ -175,8 +186,11 @@ func decide(owner Owner, step Step, listed bool) Action {
 	}
 }
 
-// owns tells whether an object is the policy's: it controls it, or did when it was recorded and nobody has
-// taken control since.
+// owns reports whether an object is the policy's: the policy controls it, or did when it was recorded and no other
+// owner has taken control since. Control goes before the recorded uid. An object that carries the policy's owner
+// reference and another uid was made again by the operator, which could not record it any more, or from a backup;
+// taken for another's, it would be left behind when it leaves the render. Without that owner reference an object
+// of another uid is another's, and never touched.
 func (o Owner) owns(e *Existing, entry iter8v1alpha1.AppliedObject) bool {
 	if e.Controller != nil {
 		return e.Controller.UID == o.UID
@@ -192,10 +206,6 @@ func (o Owner) inherits(e *Existing) bool {
 
 // isLegacyOwner recognises the owner references of Iter8, which name the kind in lower case.
 func isLegacyOwner(ref metav1.OwnerReference) bool { return strings.EqualFold(ref.Kind, "configmap") }
-
-func mayDelete(owner Owner, entry iter8v1alpha1.AppliedObject, e *Existing) bool {
-	return e != nil && owner.owns(e, entry) && (entry.UID == "" || entry.UID == e.UID)
-}
 
 // Announced gives the inventory to record before the steps are taken, so that a crash leaves no object
 // unlisted, and whether it differs from the one there is.

@@ -66,6 +66,17 @@ func holding(e *Existing) func(Key) *Existing {
 	}
 }
 
+// emptyLabel has a manifest carry a label that is all in its name; entryOfEmptyLabel is what is recorded of it.
+func emptyLabel(m *unstructured.Unstructured) {
+	m.SetLabels(map[string]string{"app": "web", "canary": ""})
+}
+
+func entryOfEmptyLabel(e *iter8v1alpha1.AppliedObject) {
+	m := route()
+	emptyLabel(m)
+	e.Digest, _ = digestOf(complete(owner, m))
+}
+
 func TestWhatIsDoneAboutAManifest(t *testing.T) {
 	for name, test := range map[string]struct {
 		existing func(*Existing)
@@ -87,7 +98,8 @@ func TestWhatIsDoneAboutAManifest(t *testing.T) {
 		"it is rendered with fewer labels":         {manifest: func(m *unstructured.Unstructured) { m.SetLabels(nil) }, want: Update},
 		"it is rendered in another version":        {manifest: func(m *unstructured.Unstructured) { m.SetAPIVersion("gateway.networking.k8s.io/v1beta1") }, want: Update},
 		"somebody changed its spec":                {existing: func(e *Existing) { e.Generation = 4 }, want: Update},
-		"somebody made it again":                   {existing: func(e *Existing) { e.UID = "other-uid" }, want: Update},
+		"it was made again, and is ours":           {existing: func(e *Existing) { e.UID = "other-uid" }, want: Update},
+		"it was made again, and is being deleted":  {existing: func(e *Existing) { e.UID, e.Terminating = "other-uid", true }, want: Wait},
 		"somebody changed a label of ours":         {existing: func(e *Existing) { e.Labels["app"] = "theirs" }, want: Update},
 		"somebody removed a label of ours":         {existing: func(e *Existing) { delete(e.Labels, "app") }, want: Update},
 		"somebody removed the operator's label":    {existing: func(e *Existing) { delete(e.Labels, iter8v1alpha1.ManagedByLabel) }, want: Update},
@@ -95,6 +107,8 @@ func TestWhatIsDoneAboutAManifest(t *testing.T) {
 		"somebody changed an annotation of ours":   {existing: func(e *Existing) { e.Annotations["note"] = "theirs" }, want: Update},
 		"somebody removed an annotation of ours":   {existing: func(e *Existing) { delete(e.Annotations, "note") }, want: Update},
 		"somebody emptied an annotation of ours":   {existing: func(e *Existing) { e.Annotations["note"] = "" }, want: Update},
+		"a label of ours has an empty value":       {existing: func(e *Existing) { e.Labels["canary"] = "" }, manifest: emptyLabel, entry: entryOfEmptyLabel, want: Keep},
+		"somebody removed a label without a value": {manifest: emptyLabel, entry: entryOfEmptyLabel, want: Update},
 		"its owner reference was removed":          {existing: func(e *Existing) { e.Controller = nil }, want: Update},
 		"it is ours, and the inventory was lost":   {unlisted: true, want: Update},
 		"it is ours, and was only announced":       {entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, want: Update},
@@ -162,6 +176,8 @@ func TestWhatIsDoneAboutAnObjectThatLeftTheRender(t *testing.T) {
 		"it is ours":              {want: Delete},
 		"it is ours, and drifted": {existing: func(e *Existing) { e.Generation, e.Labels = 9, nil }, want: Delete},
 		"it is ours, and a crash came before it was noted": {entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, want: Delete},
+		"it was made again, and is ours":                   {existing: func(e *Existing) { e.UID = "other-uid" }, want: Delete},
+		"it was made again, and is another policy's":       {existing: func(e *Existing) { e.UID, e.Controller = "other-uid", controlledBy("other") }, want: Release},
 		"its owner reference was removed":                  {existing: func(e *Existing) { e.Controller = nil }, want: Delete},
 		"it is recorded in an older version of its kind":   {entry: func(e *iter8v1alpha1.AppliedObject) { e.APIVersion = "gateway.networking.k8s.io/v1beta1" }, want: Delete},
 		"it is gone":                                     {gone: true, want: Release},
@@ -204,22 +220,6 @@ func TestTheStepsAreInTheManifestsOrderAndThenTheInventorysBackwards(t *testing.
 		names = append(names, s.Key.Name)
 	}
 	g.Expect(names).To(Equal([]string{"c", "a", "b", "y", "z"}))
-}
-
-func TestSubsetsComeBeforeWhatNamesThem(t *testing.T) {
-	g := NewWithT(t)
-	istio := func(kind, name string) *unstructured.Unstructured {
-		u := &unstructured.Unstructured{}
-		u.SetAPIVersion("networking.istio.io/v1")
-		u.SetKind(kind)
-		u.SetName(name)
-		return u
-	}
-	manifests := []*unstructured.Unstructured{istio("VirtualService", "a"), istio("DestinationRule", "b"), istio("VirtualService", "c"), istio("DestinationRule", "d")}
-	steps, err := Plan(owner, manifests, nil, func(Key) *Existing { return nil })
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(steps).To(HaveExactElements(HaveField("Key.Name", "b"), HaveField("Key.Name", "d"), HaveField("Key.Name", "a"), HaveField("Key.Name", "c")))
-	g.Expect(manifests[0].GetName()).To(Equal("a"), "what was given is changed")
 }
 
 func TestAnObjectInAnotherVersionOfItsKindIsTheSame(t *testing.T) {

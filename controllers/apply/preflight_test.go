@@ -14,7 +14,7 @@ import (
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
 
-// reviewer answers access reviews, and notes what was asked.
+// reviewer answers access reviews, and notes what was asked. What it allows is a verb, or one on a resource.
 type reviewer struct {
 	allowed, asked []string
 	err            error
@@ -27,13 +27,19 @@ func (r *reviewer) review(action clienttesting.Action) (bool, runtime.Object, er
 	namespace, _, _ := unstructured.NestedString(review.Object, "spec", "resourceAttributes", "namespace")
 	r.asked = append(r.asked, verb+" "+namespace+"/"+resource)
 	answer := review.DeepCopy()
-	_ = unstructured.SetNestedField(answer.Object, slices.Contains(r.allowed, verb), "status", "allowed")
+	allowed := slices.Contains(r.allowed, verb) || slices.Contains(r.allowed, verb+" "+resource)
+	_ = unstructured.SetNestedField(answer.Object, allowed, "status", "allowed")
 	return true, answer, r.err
 }
 
 func TestARightThatIsMissingIsNamedWithAllOthers(t *testing.T) {
 	step := func(action Action) Step {
 		return Step{Action: action, Key: routeKey, Entry: iter8v1alpha1.AppliedObject{APIVersion: routeKind.GroupVersion().String(), Kind: "HTTPRoute", Name: "web"}}
+	}
+	ofKind := func(action Action, kind string) Step {
+		s := step(action)
+		s.Key.Kind, s.Entry.Kind = kind, kind
+		return s
 	}
 	const may, end = "ServiceAccount test/router may not ", " httproutes.gateway.networking.k8s.io in its namespace; bind a Role with these verbs to it"
 	for name, test := range map[string]struct {
@@ -50,7 +56,14 @@ func TestARightThatIsMissingIsNamedWithAllOthers(t *testing.T) {
 			may + "delete" + end},
 		"it may not read, and is to take over":         {verbs, []Step{step(Inherit)}, []string{"get test/httproutes", "get test/httproutes", "create test/httproutes", "patch test/httproutes", "delete test/httproutes"}, may + "get" + end},
 		"it may not delete, and is to after an update": {[]string{"create", "patch"}, []Step{step(Update), step(Delete)}, []string{"patch test/httproutes"}, ""},
-		"nothing is to be done":                        {nil, []Step{step(Keep), step(Release), step(Conflict), step(Wait)}, nil, ""},
+		"it has all on one kind, and none on another": {[]string{"create httproutes", "patch httproutes", "delete httproutes"}, []Step{step(Update), ofKind(Update, "GRPCRoute")},
+			[]string{"patch test/httproutes", "patch test/grpcroutes", "create test/httproutes", "delete test/httproutes", "create test/grpcroutes", "patch test/grpcroutes", "delete test/grpcroutes"},
+			may + "create, patch, delete grpcroutes.gateway.networking.k8s.io in its namespace; bind a Role with these verbs to it"},
+		"it has none on two kinds": {nil, []Step{step(Update), ofKind(Update, "GRPCRoute")},
+			[]string{"patch test/httproutes", "create test/httproutes", "patch test/httproutes", "delete test/httproutes", "create test/grpcroutes", "patch test/grpcroutes", "delete test/grpcroutes"},
+			may + "create, patch, delete httproutes.gateway.networking.k8s.io; create, patch, delete grpcroutes.gateway.networking.k8s.io in its namespace; bind a Role with these verbs to it"},
+		"a kind isn't served, which the step itself will say": {verbs, []Step{ofKind(Update, "UDPRoute"), step(Create)}, []string{"create test/httproutes", "patch test/httproutes"}, ""},
+		"nothing is to be done":                               {nil, []Step{step(Keep), step(Release), step(Conflict), step(Wait)}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

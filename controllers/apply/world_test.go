@@ -56,6 +56,7 @@ func newWorld(t *testing.T) *world {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(routeKind, meta.RESTScopeNamespace)
 	mapper.Add(httpRoutes.GroupVersion().WithKind("GRPCRoute"), meta.RESTScopeNamespace)
+	mapper.Add(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "DestinationRule"}, meta.RESTScopeNamespace)
 	w := &world{
 		WithT:   NewWithT(t),
 		version: 100,

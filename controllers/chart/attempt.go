@@ -165,6 +165,9 @@ func (f *found) is(t target) error {
 	if f.helm.Name() != t.name {
 		return fmt.Errorf("%w: %s has the chart %q where it should have %s", ErrInvalidArchive, t.address, f.helm.Name(), t.name)
 	}
+	if n := len(f.helm.Metadata.Version); n > iter8v1alpha1.MaxVersion {
+		return fmt.Errorf("%w: %s: %s has a version of %d characters, and may have %d", ErrInvalidArchive, t.address, t.name, n, iter8v1alpha1.MaxVersion)
+	}
 	is, err := semver.NewVersion(f.helm.Metadata.Version)
 	if err != nil {
 		return fmt.Errorf("%w: %s: %s has a version that is no semantic version", ErrInvalidArchive, t.address, t.name)

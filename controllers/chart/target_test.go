@@ -2,6 +2,7 @@ package chart
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -119,14 +120,31 @@ func TestTheOrderOfVersionsMakesNoDifference(t *testing.T) {
 }
 
 func TestEachErrorHasItsReason(t *testing.T) {
-	g := NewWithT(t)
-	seen := map[string]bool{}
-	for _, r := range reasons {
-		g.Expect(Reason(r.sentinel)).To(Equal(r.reason))
-		g.Expect(seen).NotTo(HaveKey(r.reason))
-		seen[r.reason] = true
+	want := map[error]struct {
+		reason string
+		passes bool
+	}{
+		ErrUnsupportedRepository: {"UnsupportedRepository", false},
+		ErrChartNotFound:         {"ChartNotFound", false},
+		ErrInvalidVersion:        {"InvalidVersion", false},
+		ErrVersionNotFound:       {"VersionNotFound", false},
+		ErrRepositoryUnavailable: {"RepositoryUnavailable", true},
+		ErrForbiddenAddress:      {"ForbiddenAddress", false},
+		ErrUnauthorized:          {"Unauthorized", true},
+		ErrInvalidSecret:         {"InvalidSecret", true},
+		ErrTooLarge:              {"TooLarge", false},
+		ErrInvalidIndex:          {"InvalidIndex", false},
+		ErrInvalidArchive:        {"InvalidChart", false},
+		ErrUnverified:            {"Unverified", false},
+		ErrCacheUnavailable:      {"CacheUnavailable", true},
 	}
-	g.Expect(Reason(errors.Join(ErrRepositoryUnavailable, ErrUnverified))).To(Equal(iter8v1alpha1.ReasonUnverified), "what says more")
-	g.Expect(Passes(ErrRepositoryUnavailable)).To(BeTrue())
-	g.Expect(Passes(ErrVersionNotFound)).To(BeFalse())
+	g := NewWithT(t)
+	for err, is := range want {
+		g.Expect(Reason(err)).To(Equal(is.reason))
+		g.Expect(Reason(fmt.Errorf("chart mirror: %w", err))).To(Equal(is.reason), "wrapped")
+		g.Expect(Passes(err)).To(Equal(is.passes), is.reason)
+	}
+	g.Expect(reasons).To(HaveLen(len(want)))
+	g.Expect(Reason(errors.Join(ErrRepositoryUnavailable, ErrUnverified))).To(Equal("Unverified"), "what says more")
+	g.Expect(Reason(errors.New("oh"))).To(Equal("RepositoryUnavailable"), "what has no reason of its own")
 }

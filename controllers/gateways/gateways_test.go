@@ -3,6 +3,7 @@ package gateways
 import (
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 func TestMain(m *testing.M) {
 	SetDefaultEventuallyTimeout(20 * time.Second)
 	SetDefaultEventuallyPollingInterval(5 * time.Millisecond)
+	SetDefaultConsistentlyDuration(100 * time.Millisecond)
 	os.Exit(m.Run())
 }
 
@@ -62,13 +64,35 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// told polls who was told, and forgets it.
-func (w *world) toldSince() []string {
+// toldOf polls which policies were told since forgetTold.
+func (w *world) toldOf() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	told := w.told
+	return slices.Clone(w.told)
+}
+
+func (w *world) forgetTold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.told = nil
-	return told
+}
+
+// expectTold waits until some policies were told, and expects that it stays at these.
+func (w *world) expectTold(of string, policies ...string) {
+	w.Eventually(w.toldOf).Should(ConsistOf(policies), of)
+	w.Consistently(w.toldOf).Should(ConsistOf(policies), of)
+	w.forgetTold()
+}
+
+// quiet waits until nothing more is told, and forgets what was.
+func (w *world) quiet() {
+	told := -1
+	w.Eventually(func() bool {
+		before := told
+		told = len(w.toldOf())
+		return told == before
+	}, "20s", "100ms").Should(BeTrue())
+	w.forgetTold()
 }
 
 func (w *world) parse(text string) *unstructured.Unstructured {
@@ -146,23 +170,23 @@ func TestPoliciesAreToldOfWhatMatters(t *testing.T) {
 	w.gateways.Follow(policy, []types.NamespacedName{edge})
 	w.gateways.Follow(types.NamespacedName{Namespace: "test", Name: "other"}, []types.NamespacedName{{Namespace: "test", Name: "inner"}})
 	w.Eventually(w.gateways.Pending).Should(BeFalse())
-	w.Eventually(w.toldSince).Should(ContainElement("policy"), "that all is read")
-	w.Eventually(w.toldSince).Should(BeEmpty())
+	w.Eventually(w.toldOf).Should(ContainElement("policy"), "that all is read")
+	w.quiet()
 
 	w.update(gatewayResource, aGateway("dull", "addresses: []"))
 	w.update(gatewayResource, aGateway("shiny", ""))
-	w.Eventually(w.toldSince).Should(Equal([]string{"policy"}), "of another class of the Gateway, not of its status")
+	w.expectTold("of another class of the Gateway, not of its status", "policy")
 
 	w.update(classResource, aClass("{name: HTTPRoute}"))
 	w.update(classResource, aClass("{name: HTTPRoute}, {name: HTTPRouteRequestMirror}"))
-	w.Eventually(w.toldSince).Should(ConsistOf("policy", "other"), "of other features")
+	w.expectTold("of other features", "policy", "other")
 
 	w.Expect(w.cluster.Tracker().Delete(gatewayResource, "test", "edge")).To(Succeed())
-	w.Eventually(w.toldSince).Should(Equal([]string{"policy"}))
+	w.expectTold("of the end of a Gateway", "policy")
 
 	w.gateways.Follow(policy, nil)
 	w.update(classResource, aClass(""))
-	w.Eventually(w.toldSince).Should(Equal([]string{"other"}))
+	w.expectTold("of other features, and nothing that is followed no more", "other")
 	w.gateways.Follow(types.NamespacedName{Namespace: "test", Name: "other"}, nil)
 	w.Expect(w.gateways.gateways.Targets()).To(BeEmpty())
 	w.Expect(w.gateways.classes.Targets()).To(BeEmpty())

@@ -1,6 +1,8 @@
 package observe
 
 import (
+	"slices"
+	"sync"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -35,30 +37,51 @@ func TestTheLabelsByWhichResourcesAreWatched(t *testing.T) {
 
 func TestAResourceWithIter8sFinalizerIsReportedOnce(t *testing.T) {
 	w := newWorld(t)
-	found := make(chan types.NamespacedName, 8)
-	kinds := make(chan schema.GroupVersionKind, 8)
+	var mu sync.Mutex
+	var reported []string
 	w.onLegacyFinalizer = func(kind schema.GroupVersionKind, resource types.NamespacedName) {
-		kinds <- kind
-		found <- resource
+		mu.Lock()
+		defer mu.Unlock()
+		reported = append(reported, kind.String()+" "+resource.String())
 	}
-	carrying := func(name, status string) string {
-		return "{apiVersion: apps/v1, kind: Deployment, metadata: {name: " + name + ", finalizers: [example.com/other, iter8.tools/finalizer]}, " +
-			"status: {conditions: [{type: Available, status: '" + status + "'}]}}"
+	reports := func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(reported)
 	}
-	w.create(deployments, carrying("web", "True"))
+	const web, plain = "apps/v1, Kind=Deployment test/web", "apps/v1, Kind=Deployment test/plain"
+	w.create(deployments, carryingFinalizer("web", "True"))
 	w.create(deployments, aDeployment("plain", "True"))
-	s := subject("web", deployment("web"))
+	s := subject("web", deployment("web"), deployment("plain"))
 	w.observed(s)
-	w.Eventually(found).Should(Receive(Equal(types.NamespacedName{Namespace: "test", Name: "web"})))
-	w.Expect(kinds).To(Receive(Equal(deployments.GroupVersion().WithKind("Deployment"))))
+	w.Eventually(w.state(s)).Should(HaveField("State", Ready))
+	w.Eventually(reports).Should(Equal([]string{web}))
+	w.Consistently(reports).Should(Equal([]string{web}), "the other has none")
 
-	w.update(deployments, carrying("web", "False"))
+	w.update(deployments, carryingFinalizer("web", "False"))
 	w.Eventually(w.state(s)).Should(HaveField("State", NotReady))
-	w.Expect(found).NotTo(Receive(), "it is known already, and the other has none")
+	w.Consistently(reports).Should(Equal([]string{web}), "it is known already")
 
-	w.update(deployments, carrying("plain", "True"))
-	w.Eventually(found).Should(Receive(Equal(types.NamespacedName{Namespace: "test", Name: "plain"})), "one that comes to carry it")
+	w.update(deployments, carryingFinalizer("plain", "True"))
+	w.Eventually(reports).Should(Equal([]string{web, plain}), "one that comes to carry it")
 	w.delete(deployments, "web")
 	w.Eventually(w.state(s)).Should(HaveField("State", Missing))
-	w.Expect(found).NotTo(Receive(), "one that is gone needs nothing")
+	w.Consistently(reports).Should(Equal([]string{web, plain}), "one that is gone needs nothing")
+}
+
+func TestIter8sFinalizerIsNothingToAnOperatorThatKnowsNothingOfIt(t *testing.T) {
+	w := newWorld(t)
+	w.create(deployments, carryingFinalizer("web", "True"))
+	s := subject("web", deployment("web"))
+	w.observed(s)
+	w.Eventually(w.state(s)).Should(HaveField("State", Ready))
+	told := w.quiet(s)
+	w.update(deployments, carryingFinalizer("web", "False"))
+	w.Eventually(w.times(s)).Should(Equal(told + 1))
+}
+
+// carryingFinalizer is a Deployment as Iter8's controller left it.
+func carryingFinalizer(name, available string) string {
+	return "{apiVersion: apps/v1, kind: Deployment, metadata: {name: " + name + ", finalizers: [example.com/other, iter8.tools/finalizer]}, " +
+		"status: {conditions: [{type: Available, status: '" + available + "'}]}}"
 }

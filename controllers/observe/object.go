@@ -174,13 +174,9 @@ func conditionsOf(u *unstructured.Unstructured) map[string]condition {
 	return conditions
 }
 
-// weightOf reads the annotation; what is no weight counts as none.
+// weightOf reads the annotation; what is not a weight counts as none, as does an annotation that isn't there.
 func weightOf(u *unstructured.Unstructured) *int32 {
-	text, ok := u.GetAnnotations()[iter8v1alpha1.WeightAnnotation]
-	if !ok {
-		return nil
-	}
-	parsed, err := strconv.ParseInt(text, 10, 32)
+	parsed, err := strconv.ParseInt(u.GetAnnotations()[iter8v1alpha1.WeightAnnotation], 10, 32)
 	if err != nil || parsed < 0 || parsed > iter8v1alpha1.MaxWeight {
 		return nil
 	}

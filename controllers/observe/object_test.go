@@ -40,25 +40,27 @@ func TestWhatReadyMeansForAKind(t *testing.T) {
 		"a Deployment with another condition only": {deployment("conditions: [{type: Progressing, status: 'True'}]"), NotReady, "has no condition Available yet"},
 		"a Deployment without status":              {"{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}", NotReady, "has no condition Available yet"},
 
-		"a StatefulSet with an available Pod":              {"{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 3}, status: {replicas: 3, availableReplicas: 1, readyReplicas: 1}}", Ready, ""},
-		"a StatefulSet without one":                        {"{apiVersion: apps/v1, kind: StatefulSet, status: {replicas: 3, readyReplicas: 3, availableReplicas: 0}}", NotReady, "has no available Pod"},
-		"a StatefulSet without status":                     {"{apiVersion: apps/v1, kind: StatefulSet}", NotReady, "has no available Pod"},
-		"a ReplicaSet with an available Pod":               {"{apiVersion: apps/v1, kind: ReplicaSet, status: {availableReplicas: 2}}", Ready, ""},
-		"a ReplicaSet without one":                         {"{apiVersion: apps/v1, kind: ReplicaSet, status: {replicas: 2}}", NotReady, "has no available Pod"},
-		"a DaemonSet with an available Pod":                {"{apiVersion: apps/v1, kind: DaemonSet, status: {desiredNumberScheduled: 3, numberAvailable: 1}}", Ready, ""},
-		"a DaemonSet without one":                          {"{apiVersion: apps/v1, kind: DaemonSet, status: {desiredNumberScheduled: 3, numberReady: 3, availableReplicas: 3}}", NotReady, "has no available Pod"},
-		"a Service without a selector":                     {"{apiVersion: v1, kind: Service, spec: {type: ExternalName, externalName: example.com}}", Ready, ""},
-		"a Service with an empty selector":                 {"{apiVersion: v1, kind: Service, spec: {selector: {}}}", Ready, ""},
-		"a ConfigMap":                                      {"{apiVersion: v1, kind: ConfigMap}", Ready, ""},
-		"a Secret":                                         {"{apiVersion: v1, kind: Secret, type: Opaque}", Ready, ""},
-		"an InferenceService that is Ready":                {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, status: {conditions: [{type: PredictorReady, status: 'True'}, {type: Ready, status: 'True'}]}}", Ready, ""},
-		"an InferenceService that isn't":                   {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, status: {conditions: [{type: Ready, status: 'False', reason: Loading, message: wait}]}}", NotReady, "has condition Ready False: Loading: wait"},
-		"an InferenceService that is new":                  {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService}", NotReady, "has no condition Ready yet"},
-		"a Service of Knative that is Ready":               {"{apiVersion: serving.knative.dev/v1, kind: Service, spec: {selector: {a: b}}, status: {conditions: [{type: Ready, status: 'True'}]}}", Ready, ""},
-		"a Service of Knative that is new":                 {"{apiVersion: serving.knative.dev/v1, kind: Service}", NotReady, "has no condition Ready yet"},
-		"a custom resource that is Ready":                  {custom("conditions: [{type: Ready, status: 'True'}]"), Ready, ""},
-		"a custom resource that isn't":                     {custom("conditions: [{type: Ready, status: 'False', reason: Loading, message: 'step 1: download'}]"), NotReady, "has condition Ready False: Loading: step 1: download"},
-		"a custom resource of whose Ready nobody can tell": {custom("conditions: [{type: Ready, status: Unknown, reason: Lost}]"), NotReady, "has condition Ready Unknown: Lost"},
+		"a StatefulSet with an available Pod":                      {"{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 3}, status: {replicas: 3, availableReplicas: 1, readyReplicas: 1}}", Ready, ""},
+		"a StatefulSet without one":                                {"{apiVersion: apps/v1, kind: StatefulSet, status: {replicas: 3, readyReplicas: 3, availableReplicas: 0}}", NotReady, "has no available Pod"},
+		"a StatefulSet without status":                             {"{apiVersion: apps/v1, kind: StatefulSet}", NotReady, "has no available Pod"},
+		"a ReplicaSet with an available Pod":                       {"{apiVersion: apps/v1, kind: ReplicaSet, status: {availableReplicas: 2}}", Ready, ""},
+		"a ReplicaSet without one":                                 {"{apiVersion: apps/v1, kind: ReplicaSet, status: {replicas: 2}}", NotReady, "has no available Pod"},
+		"a DaemonSet with an available Pod":                        {"{apiVersion: apps/v1, kind: DaemonSet, status: {desiredNumberScheduled: 3, numberAvailable: 1}}", Ready, ""},
+		"a DaemonSet without one":                                  {"{apiVersion: apps/v1, kind: DaemonSet, status: {desiredNumberScheduled: 3, numberReady: 3, availableReplicas: 3}}", NotReady, "has no available Pod"},
+		"a Service without a selector":                             {"{apiVersion: v1, kind: Service, spec: {type: ExternalName, externalName: example.com}}", Ready, ""},
+		"a Service with an empty selector":                         {"{apiVersion: v1, kind: Service, spec: {selector: {}}}", Ready, ""},
+		"a Service without a selector that awaits a load balancer": {"{apiVersion: v1, kind: Service, spec: {type: LoadBalancer}, status: {loadBalancer: {}}}", Ready, ""},
+		"a ConfigMap with a status of its own":                     {"{apiVersion: v1, kind: ConfigMap, status: {conditions: [{type: Ready, status: 'False'}]}}", Ready, ""},
+		"a ConfigMap":                                              {"{apiVersion: v1, kind: ConfigMap}", Ready, ""},
+		"a Secret":                                                 {"{apiVersion: v1, kind: Secret, type: Opaque}", Ready, ""},
+		"an InferenceService that is Ready":                        {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, status: {conditions: [{type: PredictorReady, status: 'True'}, {type: Ready, status: 'True'}]}}", Ready, ""},
+		"an InferenceService that isn't":                           {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, status: {conditions: [{type: Ready, status: 'False', reason: Loading, message: wait}]}}", NotReady, "has condition Ready False: Loading: wait"},
+		"an InferenceService that is new":                          {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService}", NotReady, "has no condition Ready yet"},
+		"a Service of Knative that is Ready":                       {"{apiVersion: serving.knative.dev/v1, kind: Service, spec: {selector: {a: b}}, status: {conditions: [{type: Ready, status: 'True'}]}}", Ready, ""},
+		"a Service of Knative that is new":                         {"{apiVersion: serving.knative.dev/v1, kind: Service}", NotReady, "has no condition Ready yet"},
+		"a custom resource that is Ready":                          {custom("conditions: [{type: Ready, status: 'True'}]"), Ready, ""},
+		"a custom resource that isn't":                             {custom("conditions: [{type: Ready, status: 'False', reason: Loading, message: 'step 1: download'}]"), NotReady, "has condition Ready False: Loading: step 1: download"},
+		"a custom resource of whose Ready nobody can tell":         {custom("conditions: [{type: Ready, status: Unknown, reason: Lost}]"), NotReady, "has condition Ready Unknown: Lost"},
 		"a custom resource with a new spec is judged by what stands": {
 			custom("observedGeneration: 1, conditions: [{type: Ready, status: 'True', observedGeneration: 1}]"), Ready, ""},
 		"a custom resource without conditions is Current to kstatus": {custom(""), Ready, ""},
@@ -80,6 +82,22 @@ func TestWhatReadyMeansForAKind(t *testing.T) {
 			g.Expect(kept.terminating).To(BeFalse())
 			g.Expect(kept.full).To(BeNil(), "the whole object is only kept where somebody looks into it")
 			g.Expect(u).To(Equal(before), "the object is changed")
+		})
+	}
+}
+
+func TestTheConditionsThatAreKept(t *testing.T) {
+	for name, test := range map[string]struct {
+		status string
+		want   map[string]condition
+	}{
+		"none, of no status":     {"{}", nil},
+		"none, of an empty list": {"{conditions: []}", nil},
+		"what is an object":      {"{conditions: [oops, {type: Ready, status: 'True', reason: R, message: M}, 7]}", map[string]condition{"Ready": {"True", "R", "M"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			g.Expect(conditionsOf(manifest(g, "{apiVersion: example.com/v1, kind: Model, status: "+test.status+"}"))).To(Equal(test.want))
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -165,29 +166,29 @@ func (o *Observer) observeResource(namespace string, ref *iter8v1alpha1.Resource
 	}
 	switch when := ref.ReadyWhen; {
 	case when == nil && kept.byEndpoints:
-		return o.observeEndpoints(key), state.Err
+		judged, err := o.observeEndpoints(key)
+		return judged, cmp.Or(state.Err, err)
 	case when == nil:
 		return kept.verdict, state.Err
 	case when.CEL != "":
 		return o.expressions.evaluate(when.CEL, kept.full.Object), state.Err
-	case len(when.Conditions) > 0:
+	default: // where it only has to exist, there are no conditions
 		return judgeConditions(when.Conditions, kept.conditions), state.Err
-	default:
-		return verdict{state: Ready}, state.Err
 	}
 }
 
-func (o *Observer) observeEndpoints(service types.NamespacedName) verdict {
+// observeEndpoints judges a Service by its EndpointSlices; the error says why these can't be watched any more.
+func (o *Observer) observeEndpoints(service types.NamespacedName) (verdict, error) {
 	found, state := o.resources.ByIndex(endpointSlices, service.Namespace, service.String())
 	if !state.Synced {
-		return unread(state, endpointSlices)
+		return unread(state, endpointSlices), nil
 	}
 	for _, slice := range found {
 		if slice.(*object).ready {
-			return verdict{state: Ready}
+			return verdict{state: Ready}, state.Err
 		}
 	}
-	return verdict{NotReady, "has no ready endpoint"}
+	return verdict{NotReady, "has no ready endpoint"}, state.Err
 }
 
 // unread is the verdict on a resource whose kind isn't listed.

@@ -149,6 +149,9 @@ func TestTheLabelsOfAVariantsPods(t *testing.T) {
 		"spec: {template: {metadata: {labels: {version: v2}}}}, status: {conditions: [{type: Available, status: 'True'}]}}")
 	w.Eventually(w.state(s)).Should(HaveField("PodLabels", Equal([]map[string]string{nil, {"version": "v2"}})))
 	w.Eventually(w.times(s)).Should(BeNumerically(">", told))
+	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: other}, spec: {template: {metadata: {labels: {version: v3}}}}}")
+	several := subject("web", deployment("labelled"), service("served"), deployment("other"))
+	w.Eventually(w.state(several)).Should(HaveField("PodLabels", Equal([]map[string]string{{"version": "v2"}, nil, {"version": "v3"}})))
 }
 
 func TestAVariantWithoutResourcesIsAlwaysAvailable(t *testing.T) {

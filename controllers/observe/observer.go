@@ -193,6 +193,9 @@ func (o *Observer) onChange(target watch.Target, before, after watch.Object) {
 	}
 	if target == endpointSlices {
 		o.notifyResource(resource{serviceKind.WithVersion("v1"), seen.service})
+		if old != nil && old.service != seen.service {
+			o.notifyResource(resource{serviceKind.WithVersion("v1"), old.service})
+		}
 	}
 	o.notifyResource(resource{target.GroupVersionKind, types.NamespacedName{Namespace: seen.Namespace, Name: seen.Name}})
 }

@@ -54,8 +54,8 @@ func TestAServiceIsReadyByItsEndpoints(t *testing.T) {
 		{"the second goes", func() { w.delete(sliceResource, "web-2") }, Ready},
 		{"the first isn't any more", func() { w.update(sliceResource, aSlice("web-1", "web", "false")) }, NotReady},
 		{"it is again", func() { w.update(sliceResource, aSlice("web-1", "web", "true")) }, Ready},
+		{"it goes too", func() { w.delete(sliceResource, "web-1") }, NotReady},
 		{"the Service has no selector any more", func() {
-			w.delete(sliceResource, "web-1")
 			w.update(services, "{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {externalName: example.com}}")
 		}, Ready},
 	} {
@@ -132,6 +132,39 @@ func TestAResourceThatSeveralSubjectsNameWakesThemAll(t *testing.T) {
 	w.Eventually(w.times(one)).Should(Equal(told[0] + 2))
 	w.Eventually(w.times(two)).Should(Equal(told[1] + 2))
 	w.Expect(w.times(other)()).To(Equal(told[2]))
+
+	listening := make(chan struct{})
+	go func() {
+		w.Listen(func(types.NamespacedName) {})
+		close(listening)
+	}()
+	w.Eventually(listening).Should(BeClosed(), "others can come to listen afterwards")
+}
+
+func TestAnEndpointSliceIsNewsToAllThatItConcerns(t *testing.T) {
+	w := newWorld(t)
+	w.create(services, aService("one", "app: one"))
+	w.create(services, aService("two", "app: two"))
+	slice := iter8v1alpha1.ResourceReference{APIVersion: "discovery.k8s.io/v1", Kind: "EndpointSlice", Name: "one-1"}
+	one, two, itself := subject("one", service("one")), subject("two", service("two")), subject("itself", slice)
+	for _, s := range []*iter8v1alpha1.Subject{one, two, itself} {
+		w.observed(s)
+	}
+	told := []int{w.quiet(one), w.quiet(two), w.quiet(itself)}
+	expect := func(more ...int) {
+		for i, s := range []*iter8v1alpha1.Subject{one, two, itself} {
+			w.Eventually(w.times(s)).Should(Equal(told[i]+more[i]), s.Name)
+		}
+	}
+	w.create(sliceResource, aSlice("one-1", "one", "true"))
+	expect(1, 0, 1)
+	w.update(sliceResource, aSlice("one-1", "two", "true"))
+	expect(2, 1, 2)
+	w.Expect([]ResourceState{w.state(one)().State, w.state(two)().State}).To(Equal([]ResourceState{NotReady, Ready}), "it belongs to another Service now")
+	w.update(sliceResource, aSlice("one-1", "two", "false"))
+	expect(2, 2, 3)
+	w.delete(sliceResource, "one-1")
+	expect(2, 3, 4)
 }
 
 func TestOnlyAChangeOfAFactWakesASubject(t *testing.T) {
@@ -172,7 +205,9 @@ func TestWatchesComeAndGoWithTheSubjectsThatNeedThem(t *testing.T) {
 	w.observed(two)
 	w.Expect(w.Watched()).To(ConsistOf(targetOf(&aModel), targetOf(&aDeployment), targetOf(&full)))
 
+	told := w.quiet(one)
 	w.forget(nameOf(one))
+	w.Expect(w.times(one)()).To(Equal(told+1), "that it is gone is told too")
 	w.Expect(w.Watched()).To(ConsistOf(targetOf(&aModel), targetOf(&full)))
 	w.follow(subject("two", full))
 	w.Expect(w.Watched()).To(ConsistOf(targetOf(&full)), "a Subject that names other kinds than before")
@@ -180,7 +215,6 @@ func TestWatchesComeAndGoWithTheSubjectsThatNeedThem(t *testing.T) {
 	w.Expect(w.Watched()).To(BeEmpty())
 	w.Expect(w.named.Things()).To(BeEmpty())
 	w.Expect(w.named.Users()).To(BeEmpty())
-	w.Expect(w.times(one)()).To(BeNumerically(">", 1), "that it is gone is told too")
 }
 
 func TestASubjectIsNotToldOfWhatItNamedBefore(t *testing.T) {
@@ -248,16 +282,17 @@ type subjects struct {
 	cache.Cache
 	cache.Informer
 	handler chan toolscache.ResourceEventHandler
-	err     error
+	// noInformer and noHandler are the errors of the two methods.
+	noInformer, noHandler error
 }
 
 func (s *subjects) GetInformer(context.Context, client.Object, ...cache.InformerGetOption) (cache.Informer, error) {
-	return s, s.err
+	return s, s.noInformer
 }
 
 func (s *subjects) AddEventHandler(handler toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
 	s.handler <- handler
-	return nil, nil
+	return nil, s.noHandler
 }
 
 func TestTheObserverFollowsTheSubjectsOfTheCache(t *testing.T) {
@@ -297,12 +332,20 @@ func TestTheObserverFollowsTheSubjectsOfTheCache(t *testing.T) {
 	w.Expect(w.Watched()).To(BeEmpty())
 	handler.OnDelete(toolscache.DeletedFinalStateUnknown{Key: "test/web"})
 
+	w.Consistently(ended).ShouldNot(Receive())
 	cancel()
 	w.Eventually(ended).Should(Receive(BeNil()))
 }
 
 func TestWithoutACacheTheObserverDoesNotStart(t *testing.T) {
-	w := newWorld(t)
-	w.Observer.subjects = &subjects{err: errors.New("no cache")}
-	w.Expect(w.Start(t.Context())).To(MatchError("no cache"))
+	for name, from := range map[string]*subjects{
+		"it has no informer":     {noInformer: errors.New("no cache")},
+		"its informer has ended": {noHandler: errors.New("no cache"), handler: make(chan toolscache.ResourceEventHandler, 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.Observer.subjects = from
+			w.Expect(w.Start(t.Context())).To(MatchError("no cache"))
+		})
+	}
 }

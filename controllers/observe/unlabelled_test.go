@@ -2,11 +2,16 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+	clienttesting "k8s.io/client-go/testing"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
@@ -34,7 +39,7 @@ func TestAnObjectWithoutTheLabelIsFound(t *testing.T) {
 	w.unlabelled.look(t.Context(), web)
 	w.Expect(state()).To(Equal(Missing))
 	w.Expect(w.times(s)()).To(Equal(told), "that nothing is found is no news")
-	w.Expect(w.unlabelled.queue.NumRequeues(web)).To(BeNumerically(">", 0), "it is looked for again")
+	w.Expect(w.unlabelled.queue.NumRequeues(web)).To(Equal(2), "it is looked for again, later")
 
 	w.exists("web")
 	w.unlabelled.look(t.Context(), web)
@@ -96,6 +101,42 @@ func TestAMissingResourceIsLookedForOnce(t *testing.T) {
 	w.Expect(w.reads()).To(BeZero(), "observing reads nothing")
 }
 
+func TestAnObjectIsReadOneByOneWhereItsKindCouldBeListedOnce(t *testing.T) {
+	refused := func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(deployments.GroupResource(), "", errors.New("not for you"))
+	}
+	for name, test := range map[string]struct {
+		refuse func(*world)
+		state  ResourceState
+		reads  int
+	}{
+		"it may be listed and watched":      {func(*world) {}, Missing, 1},
+		"it may not be watched any more":    {func(w *world) { w.client.PrependWatchReactor("deployments", noWatch(refused)) }, Missing, 1},
+		"it may not be listed, nor be read": {func(w *world) { w.client.PrependReactor("list", "deployments", refused) }, Unknown, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			test.refuse(w)
+			w.exists("web")
+			s := subject("web", deployment("web"))
+			w.observed(s)
+			if name == "it may not be watched any more" {
+				w.Eventually(w.state(s)).Should(HaveField("Stale", HaveLen(1)))
+			}
+			w.Expect(w.state(s)().State).To(Equal(test.state))
+			w.unlabelled.look(t.Context(), web)
+			w.Expect(w.reads()).To(Equal(test.reads))
+		})
+	}
+}
+
+func noWatch(refuse clienttesting.ReactionFunc) clienttesting.WatchReactionFunc {
+	return func(action clienttesting.Action) (bool, apiwatch.Interface, error) {
+		_, _, err := refuse(action)
+		return true, nil, err
+	}
+}
+
 func TestLooksEndWithTheContext(t *testing.T) {
 	w := newWorld(t)
 	w.exists("web")
@@ -109,6 +150,21 @@ func TestLooksEndWithTheContext(t *testing.T) {
 	}()
 	w.unlabelled.queue.Add(web)
 	w.Eventually(w.state(s)).Should(HaveField("State", Unlabelled))
+	w.Expect(w.metadata.Tracker().Delete(deployments, "test", "web")).To(Succeed())
+	w.unlabelled.queue.Add(web)
+	w.Eventually(w.state(s)).Should(HaveField("State", Missing), "it is looked at again")
+	w.Consistently(ended).ShouldNot(BeClosed())
+
+	looking, answer := make(chan struct{}), make(chan struct{})
+	w.metadata.PrependReactor("get", "deployments", func(clienttesting.Action) (bool, runtime.Object, error) {
+		close(looking)
+		<-answer
+		return false, nil, nil
+	})
+	w.unlabelled.queue.Add(web)
+	w.Eventually(looking).Should(BeClosed())
 	cancel()
+	w.Consistently(ended).ShouldNot(BeClosed(), "a look is under way")
+	close(answer)
 	w.Eventually(ended).Should(BeClosed())
 }

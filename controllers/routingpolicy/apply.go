@@ -39,13 +39,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 			return s.fail(condition, iter8v1alpha1.ReasonForbidden, fmt.Sprintf("%s can't be watched: %s", kind.GroupKind(), state.Err))
 		}
 	}
-	versions := map[schema.GroupKind]schema.GroupVersionKind{}
-	for _, kind := range kinds {
-		versions[kind.GroupKind()] = kind
-	}
-	steps, err := apply.Plan(s.owner(), s.manifests, s.policy.Status.Applied, func(key apply.Key) *apply.Existing {
-		return r.Live.Get(versions[key.GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: key.Name})
-	})
+	steps, full, err := r.plan(s, kinds)
 	if err != nil {
 		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
 	}
@@ -72,6 +66,10 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	if result.Terminating() {
 		return await
 	}
+	if full != "" {
+		failure := apply.Failure{Reason: iter8v1alpha1.ReasonPruneFailed, Message: full, Err: errors.New(full)}
+		result.Failures = slices.Insert(result.Failures, 0, failure)
+	}
 	s.steps, s.result = steps, &result
 	switch {
 	case len(result.Failures) > 0:
@@ -95,6 +93,24 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		s.again = interval(s.policy)
 	}
 	return s.fail(condition, result.Failures[0].Reason, strings.Join(messages, "; "))
+}
+
+// plan returns the steps to take; where the inventory is too full for these, those that make room, and the message.
+func (r *Reconciler) plan(s *scope, kinds []schema.GroupVersionKind) (steps []apply.Step, full string, err error) {
+	versions := map[schema.GroupKind]schema.GroupVersionKind{}
+	for _, kind := range kinds {
+		versions[kind.GroupKind()] = kind
+	}
+	steps, err = apply.Plan(s.owner(), s.manifests, s.policy.Status.Applied, func(key apply.Key) *apply.Existing {
+		return r.Live.Get(versions[key.GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: key.Name})
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if room, message := apply.MakeRoom(s.policy.Status.Applied, steps); message != "" {
+		return room, message, nil
+	}
+	return steps, "", nil
 }
 
 // interests gives the kinds and objects that a policy renders or has in its inventory, each kind in one

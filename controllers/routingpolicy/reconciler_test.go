@@ -79,23 +79,37 @@ func TestAChartThatLooksAtPodsWaitsUntilTheseCanBeRead(t *testing.T) {
 }
 
 func TestAMirrorIsNotWidenedWhereItsWeightCanNotBeRead(t *testing.T) {
-	subject := aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2", Resources: []iter8v1alpha1.ResourceReference{
-		{APIVersion: "apps/v1", Kind: "Deployment", Name: "web-v2"}}})
-	policy := aPolicy("v2")
-	policy.Spec.Chart = &iter8v1alpha1.ChartReference{Name: "mirror"}
-	policy.Spec.Values = &apiextensionsv1.JSON{Raw: []byte(`{"rules": [{"backendRefs": [{"name": "web-v1", "port": 80}],
-		"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "web-v2", "port": 80}}}]}]}`)}
-	policy.Status.Variants = []iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
-	policy.Status.Applied = []iter8v1alpha1.AppliedObject{{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: "u"}}
-	policy.Status.Mirrors = []iter8v1alpha1.Mirror{{Route: "HTTPRoute/web", From: "web-v1:80", To: "web-v2:80", Percent: "20"}}
-	w := newWorld(t, subject, policy)
-	w.cluster.PrependReactor("list", "deployments", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, apierrors.NewForbidden(deployments.GroupResource(), "", errors.New("not you"))
-	})
-	w.subjects.OnAdd(subject, false)
-	got := w.settled(t, "False VariantUnknown: variant v2 counts as available, as it was last known: Deployment web-v2 can't be read")
-	w.Expect(got.Status.Mirrors).To(Equal(policy.Status.Mirrors), "the Deployment may be annotated with a weight")
-	w.Expect(w.written()).To(Equal([]string{"status web"}), "nothing but the status")
+	aService := iter8v1alpha1.ResourceReference{APIVersion: "v1", Kind: "Service", Name: "web-v2"}
+	aDeployment := iter8v1alpha1.ResourceReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web-v2"}
+	for name, test := range map[string]struct {
+		resources []iter8v1alpha1.ResourceReference
+		first     string
+	}{
+		"that of its Deployment":                   {[]iter8v1alpha1.ResourceReference{aDeployment}, "Deployment web-v2"},
+		"that of its Service, nor its Deployment":  {[]iter8v1alpha1.ResourceReference{aService, aDeployment}, "Service web-v2"},
+		"that of its Deployments, nor its Service": {[]iter8v1alpha1.ResourceReference{aDeployment, aDeployment, aService}, "Deployment web-v2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subject := aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2", Resources: test.resources})
+			policy := aPolicy("v2")
+			policy.Spec.Chart = &iter8v1alpha1.ChartReference{Name: "mirror"}
+			policy.Spec.Values = &apiextensionsv1.JSON{Raw: []byte(`{"rules": [{"backendRefs": [{"name": "web-v1", "port": 80}],
+				"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "web-v2", "port": 80}}}]}]}`)}
+			policy.Status.Variants = []iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
+			policy.Status.Applied = []iter8v1alpha1.AppliedObject{{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: "u"}}
+			policy.Status.Mirrors = []iter8v1alpha1.Mirror{{Route: "HTTPRoute/web", From: "web-v1:80", To: "web-v2:80", Percent: "20"}}
+			w := newWorld(t, subject, policy)
+			for _, resource := range []schema.GroupVersionResource{deployments, services} {
+				w.cluster.PrependReactor("list", resource.Resource, func(clienttesting.Action) (bool, runtime.Object, error) {
+					return true, nil, apierrors.NewForbidden(resource.GroupResource(), "", errors.New("not you"))
+				})
+			}
+			w.subjects.OnAdd(subject, false)
+			got := w.settled(t, "False VariantUnknown: variant v2 counts as available, as it was last known: "+test.first+" can't be read")
+			w.Expect(got.Status.Mirrors).To(Equal(policy.Status.Mirrors), "the first resource may be annotated with a weight")
+			w.Expect(w.written()).To(HaveEach("status web"), "nothing but the status")
+		})
+	}
 }
 
 func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {

@@ -1,6 +1,7 @@
 package routingpolicy
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,6 +29,9 @@ var phaseConditions = []string{
 const (
 	maxMirrors = 1024
 	maxTargets = 4096
+	// maxMirrorsSize is how many bytes the mirrors may have as JSON. A cluster stores objects of 1.5 MiB at most, and a
+	// small route can repeat a long match for each of many mirrors.
+	maxMirrorsSize = 128 << 10
 )
 
 // stalled are the reasons that nothing but a change of the policy, or of an object that it refers to, ends.
@@ -106,7 +110,19 @@ func (s *scope) mirrors() []iter8v1alpha1.Mirror {
 			}
 		}
 	}
-	return mirrors[:min(len(mirrors), maxMirrors)]
+	return bounded(mirrors)
+}
+
+// bounded returns as many of the mirrors as a status can hold.
+func bounded(mirrors []iter8v1alpha1.Mirror) []iter8v1alpha1.Mirror {
+	size := 0
+	for i, m := range mirrors {
+		data, err := json.Marshal(m)
+		if size += len(data); err != nil || i == maxMirrors || size > maxMirrorsSize {
+			return mirrors[:i]
+		}
+	}
+	return mirrors
 }
 
 // conditions is the only place that makes a policy's conditions.

@@ -1,7 +1,6 @@
 package routingpolicy
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -324,20 +323,4 @@ func TestAStatusIsTheSameOnTheNextRun(t *testing.T) {
 	run(policy, now)
 	g.Expect(equality.Semantic.DeepEqual(policy.Status, *first)).To(BeTrue(), "so that nothing is written at rest")
 	g.Expect(policy.Status.Conditions).To(HaveEach(HaveField("LastTransitionTime", then)))
-}
-
-func TestMirrorsAreKeptToWhatTheAPIAllows(t *testing.T) {
-	g := NewWithT(t)
-	var rules []string
-	for port := range maxMirrors + 1 {
-		rules = append(rules, fmt.Sprintf("{filters: [%s]}", mirrorTo(fmt.Sprintf("name: %s, port: %d", strings.Repeat("x", 60), port+1), "")))
-	}
-	only := step(t, apply.Keep, "a", "")
-	only.Manifest = manifest(t, aRoute("a", strings.Join(rules, ", ")))
-	s := newScope(aPolicy())
-	s.steps = []apply.Step{only}
-	s.result = &apply.Result{Inventory: []iter8v1alpha1.AppliedObject{only.Entry}, Applied: map[apply.Key]bool{only.Key: true}}
-	status := s.finish(now)
-	g.Expect(status.Mirrors).To(HaveLen(maxMirrors))
-	g.Expect(status.MirrorTargets).To(And(HaveLen(maxTargets), HaveSuffix("...")))
 }

@@ -91,6 +91,54 @@ func TestWhatTheChartIsToldOfEachVariant(t *testing.T) {
 	}
 }
 
+func TestWhatCanNotBeReadOfOneVariantIsNotMadeUpForByAnother(t *testing.T) {
+	never := func(name string, weightUnread bool) observe.Variant {
+		v := observed(name, observe.Unknown, "Thing a can't be read")
+		v.Unread, v.WeightUnread = true, weightUnread
+		return v
+	}
+	failing := func(name string) observe.Variant {
+		return observed(name, observe.Unknown, "Model b has a readyWhen.cel that failed: oh")
+	}
+	ready := func(name string) observe.Variant { return observed(name, observe.Ready, "") }
+	for name, test := range map[string]struct {
+		first, second observe.Variant
+		// available are the variants that were rendered as such.
+		available       []string
+		unread, stopped bool
+	}{
+		"all is read":                                                   {ready("v1"), ready("v2"), []string{"v1", "v2"}, false, false},
+		"a weight isn't, of the first variant":                          {never("v1", true), ready("v2"), []string{"v1", "v2"}, true, true},
+		"a weight isn't, of the first, and the second fails":            {never("v1", true), failing("v2"), []string{"v1", "v2"}, true, true},
+		"a weight isn't, of the second variant":                         {failing("v1"), never("v2", true), []string{"v1", "v2"}, true, true},
+		"a weight isn't, of neither":                                    {never("v1", true), never("v2", true), []string{"v1", "v2"}, true, true},
+		"a weight isn't, of one that isn't mirrored to":                 {never("v1", true), failing("v2"), []string{"v2"}, true, false},
+		"a weight isn't, of the first, and the second isn't rendered":   {never("v1", true), never("v2", true), []string{"v1"}, true, true},
+		"a resource isn't that has no weight, and another's fails":      {never("v1", false), failing("v2"), []string{"v1", "v2"}, true, false},
+		"a resource isn't that has no weight, of the second, and fails": {failing("v1"), never("v2", false), []string{"v1", "v2"}, true, false},
+		"both are read, and can't be judged":                            {failing("v1"), failing("v2"), []string{"v1", "v2"}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := newScope(aPolicy())
+			for _, variant := range test.available {
+				s.policy.Status.Variants = append(s.policy.Status.Variants, iter8v1alpha1.RenderedVariant{Name: variant, Available: true})
+			}
+			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"})
+			s.observation = observe.Observation{Variants: []observe.Variant{test.first, test.second}}
+			got := (&Reconciler{}).trigger(t.Context(), s)
+			g.Expect(s.unread).To(Equal(test.unread))
+			if !test.stopped {
+				g.Expect(got).To(Equal(proceed))
+				g.Expect(s.stopped).To(BeNil())
+				return
+			}
+			g.Expect(got).To(Equal(done), "more would be mirrored than the weight says")
+			g.Expect(s.stopped).To(Equal(&finding{failed: true, reason: iter8v1alpha1.ReasonVariantUnknown, message: s.unknown}))
+		})
+	}
+}
+
 func TestVariantsAreNumberedAndWeighed(t *testing.T) {
 	g := NewWithT(t)
 	weight := func(n int32) *int32 { return &n }

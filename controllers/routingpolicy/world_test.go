@@ -3,6 +3,7 @@ package routingpolicy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -46,9 +47,34 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	httpRoutes  = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
-	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	httpRoutes     = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+	gatewayObjects = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}
+	gatewayClasses = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"}
+	deployments    = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	services       = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 )
+
+// kindsOfCluster are those that a world's cluster serves.
+var kindsOfCluster = map[schema.GroupVersionResource]string{
+	httpRoutes: "HTTPRoute", gatewayObjects: "Gateway", gatewayClasses: "GatewayClass", deployments: "Deployment",
+	services: "Service", secrets: "Secret",
+	{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}: "EndpointSlice",
+}
+
+// newCluster is an empty cluster, and what maps its kinds.
+func newCluster() (*dynamicfake.FakeDynamicClient, meta.RESTMapper) {
+	lists := map[schema.GroupVersionResource]string{}
+	mapper := meta.NewDefaultRESTMapper(nil)
+	for resource, kind := range kindsOfCluster {
+		lists[resource] = kind + "List"
+		scope := meta.RESTScopeNamespace
+		if resource == gatewayClasses {
+			scope = meta.RESTScopeRoot
+		}
+		mapper.AddSpecific(resource.GroupVersion().WithKind(kind), resource, resource, scope)
+	}
+	return dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), lists), mapper
+}
 
 // world is a Reconciler with all that it works with, and a cluster that holds what is written: what is applied
 // comes back by the watches.
@@ -92,14 +118,10 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		WithStatusSubresource(&iter8v1alpha1.Subject{}, &iter8v1alpha1.RoutingPolicy{}).
 		WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: w.patchStatus}).Build()
 
-	w.cluster = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-		httpRoutes: "HTTPRouteList", deployments: "DeploymentList",
-	})
+	cluster, mapper := newCluster()
+	w.cluster = cluster
 	w.cluster.PrependReactor("patch", "httproutes", w.apply)
 	w.cluster.PrependReactor("delete", "httproutes", w.delete)
-	mapper := meta.NewDefaultRESTMapper(nil)
-	mapper.Add(httpRoutes.GroupVersion().WithKind("HTTPRoute"), meta.RESTScopeNamespace)
-	mapper.Add(deployments.GroupVersion().WithKind("Deployment"), meta.RESTScopeNamespace)
 
 	informers := &informers{handler: make(chan toolscache.ResourceEventHandler, 1)}
 	observer := observe.New(t.Context(), observe.Options{
@@ -145,6 +167,9 @@ func (w *world) patchStatus(ctx context.Context, c client.Client, _ string, obje
 	}
 	if err := w.note("status", strings.Join(applied, ",")); err != nil {
 		return err
+	}
+	if len(applied) > 128 {
+		return errors.New("status.applied: Too many: must have at most 128 items")
 	}
 	return c.Status().Patch(ctx, object, patch, options...)
 }

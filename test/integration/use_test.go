@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -50,15 +51,30 @@ func TestWhatKubectlShows(t *testing.T) {
 	}
 }
 
-func TestNobodysFinalizersAreTouched(t *testing.T) {
+func TestNoFinalizerIsSetOrTaken(t *testing.T) {
 	s := newScene(t)
 	subject, policy := s.tutorial()
 	deployment, service := s.deploy("httpbin-v2")
 	s.Eventually(s.route("httpbin")).Should(mirrorTo("httpbin-v2"))
-	for _, object := range []client.Object{subject, policy, deployment, service,
-		&gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "httpbin"}}} {
+	route := &gatewayv1.HTTPRoute{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "httpbin"}}
+	objects := []client.Object{subject, policy, deployment, service, route}
+	theirs := []string{"example.com/theirs", iter8v1alpha1.LegacyFinalizer}
+	for _, object := range objects {
 		s.Expect(k8s.Get(s.Context(), client.ObjectKeyFromObject(object), object)).To(gomega.Succeed())
-		s.Expect(object.GetFinalizers()).To(gomega.BeEmpty())
+		s.Expect(object.GetFinalizers()).To(gomega.BeEmpty(), "the operator sets none")
+		s.Cleanup(func() { // the namespace goes only without them
+			_ = k8s.Patch(context.Background(), object, client.RawPatch(types.MergePatchType, []byte(`{"metadata": {"finalizers": null}}`)))
+		})
+		patch(s, object, func(o client.Object) { o.SetFinalizers(theirs) })
+	}
+
+	s.delete(service)
+	s.Eventually(s.route("httpbin")).Should(mirrorTo())
+	s.Eventually(s.ready(subject)).Should(gomega.Equal("True Observed: variant v2 is not available: Service httpbin-v2 is being deleted"))
+	s.Eventually(s.ready(policy)).Should(gomega.Equal("True Succeeded: 1 object applied for v2 not available"))
+	for _, object := range objects {
+		s.Expect(k8s.Get(s.Context(), client.ObjectKeyFromObject(object), object)).To(gomega.Succeed())
+		s.Expect(object.GetFinalizers()).To(gomega.ConsistOf(theirs), "they stay after all that the operator writes")
 	}
 }
 

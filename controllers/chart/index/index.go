@@ -16,6 +16,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/chart/bound"
 	"iter8.tools/operator/controllers/chart/fetch"
 	"iter8.tools/operator/controllers/chart/reason"
@@ -83,7 +84,7 @@ var sha256Digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // offer passes an entry on, if it is one.
 func (s *scanner) offer(name string, e *entry) {
-	if s.failed[name] != nil || e == nil || e.Version == "" || len(e.Version) > 256 || e.Name != "" && e.Name != name || len(e.URLs) == 0 ||
+	if s.failed[name] != nil || e == nil || e.Version == "" || len(e.Version) > iter8v1alpha1.MaxVersion || e.Name != "" && e.Name != name || len(e.URLs) == 0 ||
 		e.URLs[0] == "" || len(e.URLs[0]) > maxURL {
 		return
 	}

@@ -125,6 +125,8 @@ entries:
 			strings.Repeat("    - keyword\n", 20_000) + "    'digest' : " + digest + "\n    icon: {\n  - {version: 1.0.0, urls: [a.tgz]}\n", []string{"mirror 2.0.0 a.tgz " + digest, "mirror 1.0.0 a.tgz"}},
 		"with an entry that is too large": {"apiVersion: v1\nentries:\n  mirror:\n  - {version: 2.0.0, urls: [a.tgz], description: " + strings.Repeat("x", 200<<10) +
 			"}\n  - {version: 1.0.0, urls: [a.tgz]}\n", []string{"mirror 1.0.0 a.tgz"}},
+		"with versions that are just short enough, and too long": {"apiVersion: v1\nentries:\n  mirror:\n  - {version: 1.0.0-" + strings.Repeat("x", 248) + ", urls: [a.tgz]}\n  - {version: 1.0.0-" +
+			strings.Repeat("x", 247) + ", urls: [b.tgz]}\n", []string{"mirror 1.0.0-" + strings.Repeat("x", 247) + " b.tgz"}},
 		"with one of many lines that is too large": {"apiVersion: v1\nentries:\n  mirror:\n  - version: 2.0.0\n    urls:\n" + strings.Repeat("    - a.tgz\n", 20_000) +
 			"  - {version: 1.0.0, urls: [a.tgz]}\n", []string{"mirror 1.0.0 a.tgz"}},
 	} {

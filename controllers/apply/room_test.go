@@ -1,0 +1,74 @@
+package apply
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	. "github.com/onsi/gomega"
+)
+
+// numbered are the names PREFIX-FROM to PREFIX-TO.
+func numbered(prefix string, from, to int) []string {
+	var names []string
+	for i := from; i <= to; i++ {
+		names = append(names, fmt.Sprintf("%s-%d", prefix, i))
+	}
+	return names
+}
+
+func backwards(names []string) []string {
+	reversed := slices.Clone(names)
+	slices.Reverse(reversed)
+	return reversed
+}
+
+func TestAFullInventoryGetsRoomBeforeAnythingNewIsApplied(t *testing.T) {
+	last, older, next := numbered("last", 1, 50), numbered("older", 1, 70), numbered("next", 1, 50)
+	for name, test := range map[string]struct {
+		rendered []string
+		// gone are those of the 120 that are listed of which the cluster holds nothing.
+		gone    []string
+		deleted []string
+		listed  []string
+		message string
+	}{
+		"all fits in it": {rendered: next[:8]},
+		"one object doesn't": {next[:9], nil, []string{"older-70"}, slices.Concat(last, older[:69]),
+			"the inventory, status.applied, lists 120 objects and can list 128, so that none of the 9 new ones is applied until 1 that left the render are gone"},
+		"none that is new does: the oldest go": {next, nil, backwards(numbered("older", 29, 70)), slices.Concat(last, older[:28]),
+			"the inventory, status.applied, lists 120 objects and can list 128, so that none of the 50 new ones is applied until 42 that left the render are gone"},
+		"what is rendered still is among what is listed": {slices.Concat(last[:10], next[:40]), nil, backwards(numbered("older", 39, 70)), slices.Concat(last, older[:38]),
+			"the inventory, status.applied, lists 120 objects and can list 128, so that none of the 40 new ones is applied until 32 that left the render are gone"},
+		"some of what is listed was never applied": {next, last[:20], backwards(numbered("older", 49, 70)), slices.Concat(last[20:], older[:48]),
+			"the inventory, status.applied, lists 120 objects and can list 128, so that none of the 50 new ones is applied until 42 that left the render are gone"},
+		"enough of what is listed was never applied": {next, last, nil, older,
+			"the inventory, status.applied, lists 120 objects and can list 128, so that none of the 50 new ones is applied until 42 that left the render are gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			inventory, cluster := listedAs(slices.Concat(last, older)...)
+			for _, gone := range test.gone {
+				delete(cluster, gone)
+			}
+			room, message := MakeRoom(inventory, w.plan(routesNamed(test.rendered...), inventory, cluster))
+			w.Expect(message).To(Equal(test.message))
+			if message == "" {
+				w.Expect(room).To(BeNil())
+				return
+			}
+			_, differs := Announced(inventory, room)
+			w.Expect(differs).To(BeFalse(), "nothing new is listed")
+			result := w.execute(t, room)
+			calls := []string{}
+			for _, deleted := range test.deleted {
+				calls = append(calls, "delete "+deleted)
+			}
+			w.Expect(w.calls()).To(Equal(calls))
+			lines, _ := listedAs(test.listed...)
+			w.Expect(result.Inventory).To(Equal(lines))
+			w.Expect(result.Applied).To(BeEmpty())
+			w.Expect(result.Failures).To(BeEmpty())
+		})
+	}
+}
