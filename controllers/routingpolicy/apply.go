@@ -32,7 +32,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 			return await
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
 			// With its kind, all objects in the inventory are gone.
-		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):
+		case errors.Is(state.Err, watch.ErrNotServed): // not yet, or not any more
 			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, fmt.Sprintf(
 				"the cluster does not serve %s %s; install its CustomResourceDefinition", kind.GroupVersion(), kind.Kind))
 		case !state.Synced:
