@@ -32,9 +32,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 			return await
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
 			// With its kind, all objects in the inventory are gone.
-		case errors.Is(state.Err, watch.ErrNotServed): // not yet, or not any more
-			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, fmt.Sprintf(
-				"the cluster does not serve %s %s; install its CustomResourceDefinition", kind.GroupVersion(), kind.Kind))
+		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):
+			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, apply.NotServed(kind))
 		case !state.Synced:
 			return s.fail(condition, iter8v1alpha1.ReasonForbidden, fmt.Sprintf("%s can't be watched: %s", kind.GroupKind(), state.Err))
 		}

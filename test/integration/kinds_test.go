@@ -21,6 +21,10 @@ import (
 const (
 	virtualServiceTemplate = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: app}\n" +
 		"spec: {hosts: [app], http: [{route: [{destination: {host: httpbin-v1}}]}]}\n"
+	// mirrorTemplate is a route with a mirror while the second variant is available.
+	mirrorTemplate = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: app}\nspec:\n  rules:\n" +
+		"  - backendRefs: [{name: httpbin-v1, port: 80}]\n{{- if (index .Values.iter8.variants 1).available }}\n" +
+		"    filters: [{type: RequestMirror, requestMirror: {backendRef: {name: httpbin-v2, port: 80}}}]\n{{- end }}\n"
 	grpcRouteTemplate = "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: app}\n" +
 		"spec: {rules: [{backendRefs: [{name: httpbin-v1, port: 80}]}]}\n"
 )
@@ -80,8 +84,10 @@ func (s *scene) virtualService(name string) func() (*unstructured.Unstructured, 
 
 func TestAKindOfRouteThatIsNotServedIsAppliedOnceItIs(t *testing.T) {
 	s := newScene(t)
-	policy := s.templatePolicy("routes", "app", routeTemplate("app"))
-	s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), policy)
+	_, v2 := s.deploy("httpbin-v2")
+	policy := s.templatePolicy("routes", "app", mirrorTemplate)
+	s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}, variant("v2", "httpbin-v2")), policy)
+	s.Eventually(s.route("app")).Should(mirrorTo("httpbin-v2"))
 	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True"))
 	stands := s.bytes(s.foreign("app"))
 
@@ -103,14 +109,19 @@ func TestAKindOfRouteThatIsNotServedIsAppliedOnceItIs(t *testing.T) {
 
 	crd := customResource("networking.istio.io", "v1", "VirtualService")
 	withdraw := s.serve(crd)
-	s.Eventually(s.ready(policy)).Should(gomega.Equal("True Succeeded: 2 objects applied for v1 available"))
+	s.Eventually(s.ready(policy), "60s").Should(gomega.Equal("True Succeeded: 2 objects applied for v1 available, v2 available"))
 	s.Expect(s.virtualService("app")()).NotTo(gomega.BeNil())
 
 	withdraw() // and all of the kind with it
 	s.Eventually(s.ready(policy), "60s").Should(gomega.Equal(message))
+	s.Eventually(s.conditions(policy)).Should(gomega.Equal(notServed))
 	s.Expect(s.bytes(s.foreign("app"))).To(gomega.Equal(stands))
+	s.delete(v2)
+	s.Eventually(s.route("app")).Should(mirrorTo(), "the other object goes on following the variants")
+	s.Eventually(s.ready(policy)).Should(gomega.Equal(message))
+
 	s.serve(crd)
-	s.Eventually(s.ready(policy), "60s").Should(gomega.Equal("True Succeeded: 2 objects applied for v1 available"))
+	s.Eventually(s.ready(policy), "60s").Should(gomega.Equal("True Succeeded: 2 objects applied for v1 available, v2 not available"))
 	s.Expect(s.virtualService("app")()).NotTo(gomega.BeNil())
 }
 
@@ -121,7 +132,7 @@ func TestARefusalWithoutAReasonIsNotAccepted(t *testing.T) {
 	s.serve(customResource("networking.istio.io", "v1", "VirtualService"))
 	policy := s.templatePolicy("routes", "app", virtualServiceTemplate)
 	s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), policy)
-	s.Eventually(s.condition(policy, "Accepted")).Should(gomega.Equal("Unknown NotReported: VirtualService app: Istio reports nothing on it"))
+	s.Eventually(s.condition(policy, "Accepted"), "60s").Should(gomega.Equal("Unknown NotReported: VirtualService app: Istio reports nothing on it"))
 
 	report := func(status, message string) {
 		applied, err := s.virtualService("app")()
