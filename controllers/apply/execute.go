@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/watch"
 )
 
 // Failure is why a step didn't do what it should.
@@ -44,6 +45,10 @@ func (r Result) Retry() bool {
 		switch f.Reason {
 		case iter8v1alpha1.ReasonApplyFailed, iter8v1alpha1.ReasonPruneFailed, iter8v1alpha1.ReasonForbidden:
 			return true
+		case iter8v1alpha1.ReasonKindNotServed:
+			if isNotServed(f.Err) { // which the watch of the kind hasn't noticed yet
+				return true
+			}
 		}
 	}
 	return false
@@ -120,6 +125,9 @@ func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Own
 }
 
 func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Step) (*iter8v1alpha1.AppliedObject, error) {
+	if state := x.Live.State(step.Manifest.GroupVersionKind()); errors.Is(state.Err, watch.ErrNotServed) {
+		return nil, state.Err // its watch triggers the policy once the kind is served
+	}
 	resource, err := x.resource(step.Manifest.GroupVersionKind())
 	if err != nil {
 		return nil, err
@@ -207,7 +215,7 @@ func conflict(step Step) *Failure {
 // reasonOf tells what may pass by itself from what the apiserver will always refuse.
 func reasonOf(step Step, err error) string {
 	switch {
-	case meta.IsNoMatchError(err):
+	case meta.IsNoMatchError(err), isNotServed(err), errors.Is(err, watch.ErrNotServed):
 		return iter8v1alpha1.ReasonKindNotServed
 	case apierrors.IsForbidden(err):
 		return iter8v1alpha1.ReasonForbidden
@@ -222,6 +230,17 @@ func reasonOf(step Step, err error) string {
 	}
 }
 
+// isNotServed recognizes the answer to a write of a kind that the cluster doesn't serve any more. That its namespace is
+// gone is another one, which names the namespace.
+func isNotServed(err error) bool {
+	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+}
+
+// NotServed says of a kind that the cluster doesn't serve it.
+func NotServed(kind schema.GroupVersionKind) string {
+	return fmt.Sprintf("the cluster does not serve %s %s; install its CustomResourceDefinition", kind.GroupVersion(), kind.Kind)
+}
+
 // isUnknownField recognises a manifest with a field that its kind doesn't have, which the apiserver answers
 // with an internal error (500) to a server-side apply.
 func isUnknownField(err error) bool {
@@ -229,6 +248,9 @@ func isUnknownField(err error) bool {
 }
 
 func describe(doing string, step Step, err error) string {
+	if step.Manifest != nil && reasonOf(step, err) == iter8v1alpha1.ReasonKindNotServed {
+		return NotServed(step.Manifest.GroupVersionKind())
+	}
 	if isUnknownField(err) {
 		return fmt.Sprintf("%s %s %s: %s: correct the field, or install a CustomResourceDefinition of %s that has it",
 			doing, step.Key.Kind, step.Key.Name, message(err), step.Manifest.GroupVersionKind().GroupVersion())

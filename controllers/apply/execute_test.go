@@ -12,10 +12,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/watch"
 )
 
 func TestHowAnObjectIsApplied(t *testing.T) {
@@ -219,11 +222,14 @@ func TestWhyAnObjectCouldNotBeApplied(t *testing.T) {
 		"it has a field that nobody knows": {nil, "", unknownField, iter8v1alpha1.ReasonUnsupportedByCluster, false, ".spec.rulez: field not declared in schema: correct the field, or install a CustomResourceDefinition of gateway.networking.k8s.io/v1 that has it"},
 		"somebody made it first":           {nil, "", apierrors.NewConflict(resource, "web", errors.New("conflict with kubectl")), iter8v1alpha1.ReasonOwnershipConflict, false, "conflict with kubectl"},
 		"it was replaced since the plan":   {ours("web"), "", apierrors.NewConflict(resource, "web", errors.New("uid mismatch")), iter8v1alpha1.ReasonApplyFailed, true, "uid mismatch"},
-		"its kind has gone":                {nil, "UDPRoute", nil, iter8v1alpha1.ReasonKindNotServed, false, `no matches for kind "UDPRoute" in version "gateway.networking.k8s.io/v1"`},
-		"the apiserver has no time":        {nil, "", apierrors.NewServerTimeout(resource, "patch", 1), iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: The patch operation"},
-		"the apiserver is unwell":          {ours("web"), "", apierrors.NewInternalError(errors.New("etcd")), iter8v1alpha1.ReasonApplyFailed, true, "Internal error occurred: etcd"},
-		"there are too many requests":      {nil, "", apierrors.NewTooManyRequests("later", 1), iter8v1alpha1.ReasonApplyFailed, true, "later"},
-		"it can't be reached":              {ours("web"), "", errors.New("connection refused"), iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: connection refused"},
+		"its kind has gone":                {nil, "UDPRoute", nil, iter8v1alpha1.ReasonKindNotServed, false, "the cluster does not serve gateway.networking.k8s.io/v1 UDPRoute; install its CustomResourceDefinition"},
+		"its kind has gone just now": {nil, "", apierrors.NewGenericServerResponse(http.StatusNotFound, "patch", resource, "web", "404 page not found", 0, true),
+			iter8v1alpha1.ReasonKindNotServed, true, "the cluster does not serve gateway.networking.k8s.io/v1 HTTPRoute; install its CustomResourceDefinition"},
+		"its namespace has gone":      {nil, "", apierrors.NewNotFound(corev1.Resource("namespaces"), "test"), iter8v1alpha1.ReasonApplyFailed, true, `applying HTTPRoute web: namespaces "test" not found`},
+		"the apiserver has no time":   {nil, "", apierrors.NewServerTimeout(resource, "patch", 1), iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: The patch operation"},
+		"the apiserver is unwell":     {ours("web"), "", apierrors.NewInternalError(errors.New("etcd")), iter8v1alpha1.ReasonApplyFailed, true, "Internal error occurred: etcd"},
+		"there are too many requests": {nil, "", apierrors.NewTooManyRequests("later", 1), iter8v1alpha1.ReasonApplyFailed, true, "later"},
+		"it can't be reached":         {ours("web"), "", errors.New("connection refused"), iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -250,6 +256,24 @@ func TestWhyAnObjectCouldNotBeApplied(t *testing.T) {
 			w.Expect(w.live.Get(routeKind, types.NamespacedName{Namespace: "test", Name: "web"})).To(BeNil())
 		})
 	}
+}
+
+func TestAKindThatIsKnownNotToBeServedIsNotTriedAndHoldsNoOther(t *testing.T) {
+	w := newWorld(t)
+	w.client.PrependReactor("list", "grpcroutes", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewNotFound(httpRoutes.GroupVersion().WithResource("grpcroutes").GroupResource(), "")
+	})
+	manifests := routesNamed("calls", "web")
+	manifests[0].SetKind("GRPCRoute")
+	kind := manifests[0].GroupVersionKind()
+	w.live.Follow(policy, []schema.GroupVersionKind{kind}, []Key{{GroupKind: kind.GroupKind(), Name: "calls"}})
+	w.Eventually(func() error { return w.live.State(kind).Err }).Should(MatchError(watch.ErrNotServed))
+
+	result := w.execute(t, w.plan(manifests, nil, nil))
+	w.Expect(w.calls()).To(Equal([]string{"patch web"}))
+	w.Expect(result.Failures).To(HaveExactElements(And(HaveField("Reason", iter8v1alpha1.ReasonKindNotServed),
+		HaveField("Message", "the cluster does not serve gateway.networking.k8s.io/v1 GRPCRoute; install its CustomResourceDefinition"))))
+	w.Expect(result.Retry()).To(BeFalse(), "its watch tells when it is served")
 }
 
 func TestAMessageSaysWhatTheClusterSaidAndNothingThatChanges(t *testing.T) {

@@ -33,8 +33,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
 			// With its kind, all objects in the inventory are gone.
 		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):
-			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, fmt.Sprintf(
-				"the cluster does not serve %s %s; install its CustomResourceDefinition", kind.GroupVersion(), kind.Kind))
+			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, apply.NotServed(kind))
 		case !state.Synced:
 			return s.fail(condition, iter8v1alpha1.ReasonForbidden, fmt.Sprintf("%s can't be watched: %s", kind.GroupKind(), state.Err))
 		}

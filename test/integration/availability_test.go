@@ -8,9 +8,8 @@ import (
 	"github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -118,7 +117,7 @@ func TestAKindWhoseCRDIsNotInstalledHoldsTheRouteUntilItIs(t *testing.T) {
 	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("False VariantUnknown: variant v2 counts as not available, as it was last known"))
 	s.Eventually(s.route("httpbin")).Should(mirrorTo())
 
-	crd := inferenceServices()
+	crd := customResource("serving.kserve.io", "v1beta1", "InferenceService")
 	s.create(crd)
 	t.Cleanup(func() { _ = k8s.Delete(context.Background(), crd) })
 	model := &unstructured.Unstructured{}
@@ -199,6 +198,52 @@ func TestReadyWhenOverridesWhatReadyMeans(t *testing.T) {
 	}
 }
 
+func TestTheStatusSaysOfEachVariantWhyItIsNotAvailable(t *testing.T) {
+	s := newScene(t)
+	service := func(name string, change func(*corev1.Service)) {
+		_, o := s.workload(name)
+		change(o)
+		s.create(o)
+	}
+	exists := func(o *corev1.Service) { o.Spec.Selector = nil }
+	service("available", exists)
+	service("not-ready", func(*corev1.Service) {})
+	service("label-missing", func(o *corev1.Service) { o.Labels = nil })
+	service("terminating", func(o *corev1.Service) { exists(o); o.Finalizers = []string{"example.com/keep"} })
+	_, terminating := s.workload("terminating")
+	s.delete(terminating)
+	s.Cleanup(func() {
+		_ = k8s.Patch(context.Background(), terminating, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))
+	})
+
+	subject := s.subject("app")
+	for _, name := range []string{"available", "not-found", "not-ready", "label-missing", "terminating"} {
+		subject.Spec.Variants = append(subject.Spec.Variants, iter8v1alpha1.Variant{Name: name, Resources: []iter8v1alpha1.ResourceReference{
+			{APIVersion: "v1", Kind: "Service", Name: name}}})
+	}
+	subject.Spec.Variants = append(subject.Spec.Variants,
+		iter8v1alpha1.Variant{Name: "unknown", Resources: []iter8v1alpha1.ResourceReference{{APIVersion: "v1", Kind: "Secret", Name: "key"}}},
+		iter8v1alpha1.Variant{Name: "invalid", Resources: []iter8v1alpha1.ResourceReference{{APIVersion: "v1", Kind: "Namespace", Name: "default"}}})
+	s.create(subject)
+	s.Eventually(func() (map[string]string, error) {
+		reported := map[string]string{}
+		err := k8s.Get(s.Context(), client.ObjectKeyFromObject(subject), subject)
+		for _, v := range subject.Status.Variants {
+			reported[v.Name] = string(v.Available) + " " + v.Reason
+		}
+		return reported, err
+	}).Should(gomega.Equal(map[string]string{
+		"available":     "True Available",
+		"not-found":     "False NotFound",
+		"not-ready":     "False NotReady",
+		"label-missing": "False LabelMissing",
+		"terminating":   "False Terminating",
+		"unknown":       "Unknown Unknown",
+		"invalid":       "Unknown InvalidResource",
+	}))
+	s.Expect(subject.Status.Available).To(gomega.Equal("1/7"))
+}
+
 // variantMessage polls what the Subject says of a variant.
 func (s *scene) variantMessage(subject *iter8v1alpha1.Subject, name string) func() (string, error) {
 	return func() (string, error) {
@@ -222,26 +267,6 @@ func (s *scene) writesTo(resource string) int {
 	})
 	s.Expect(err).NotTo(gomega.HaveOccurred())
 	return len(events)
-}
-
-// inferenceServices is a CustomResourceDefinition with the name of KServe's, and any content.
-func inferenceServices() *apiextensionsv1.CustomResourceDefinition {
-	anything := true
-	return &apiextensionsv1.CustomResourceDefinition{
-		ObjectMeta: metav1.ObjectMeta{Name: "inferenceservices.serving.kserve.io"},
-		Spec: apiextensionsv1.CustomResourceDefinitionSpec{
-			Group: "serving.kserve.io",
-			Scope: apiextensionsv1.NamespaceScoped,
-			Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "inferenceservices", Singular: "inferenceservice", Kind: "InferenceService", ListKind: "InferenceServiceList"},
-			Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
-				Name: "v1beta1", Served: true, Storage: true,
-				Subresources: &apiextensionsv1.CustomResourceSubresources{Status: &apiextensionsv1.CustomResourceSubresourceStatus{}},
-				Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
-					Type: "object", XPreserveUnknownFields: &anything,
-				}},
-			}},
-		},
-	}
 }
 
 func ptr[T any](v T) *T { return &v }

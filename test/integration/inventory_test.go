@@ -1,13 +1,11 @@
 package integration
 
 import (
-	"context"
 	"slices"
 	"testing"
 
 	"github.com/onsi/gomega"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -58,11 +56,20 @@ func TestADeleteThatFailsIsRetriedAndStaysListed(t *testing.T) {
 	policy := s.templatePolicy("routes", "app", routeTemplate("one"), routeTemplate("two"))
 	s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), policy)
 	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True"))
-	allow := s.forbidDeletes()
+	allow := s.forbid(admissionregistrationv1.Delete)
 
 	patch(s, policy, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Templates = p.Spec.Templates[:1] })
-	s.Eventually(s.ready(policy)).Should(gomega.And(gomega.HavePrefix("False"), gomega.ContainSubstring("deleting HTTPRoute two"), gomega.ContainSubstring("not today")))
+	s.Eventually(s.conditions(policy)).Should(gomega.Equal(map[string]string{
+		"Ready":         "False PruneFailed",
+		"ChartResolved": "True InlineTemplates",
+		"Rendered":      "True Succeeded",
+		"Applied":       "False PruneFailed",
+		"Accepted":      "Unknown NotReported",
+		"Reconciling":   "True PruneFailed",
+	}))
+	s.Expect(s.ready(policy)()).To(gomega.And(gomega.HavePrefix("False PruneFailed: deleting HTTPRoute two: "), gomega.HaveSuffix(" denied request: not today")))
 	s.Expect(s.applied(policy)()).To(gomega.Equal([]string{"one", "two"}))
+	s.Expect(s.route("two")()).NotTo(gomega.BeNil())
 
 	allow()
 	s.Eventually(s.route("two"), "60s").Should(gomega.BeNil())
@@ -93,36 +100,4 @@ func TestFromTemplateToChartAndBackTheRouteIsTheSame(t *testing.T) {
 	s.Expect(s.applied(policy)()).To(gomega.Equal([]string{"extra", "httpbin"}))
 	s.Expect(policy.Status.Chart).To(gomega.BeNil())
 	s.Expect(s.route("httpbin")()).To(gomega.And(gomega.HaveField("UID", route.UID), gomega.HaveField("Spec.ParentRefs", gomega.BeEmpty())))
-}
-
-// forbidDeletes has the apiserver refuse to delete routes of the scene, and gives what ends that.
-func (s *scene) forbidDeletes() func() {
-	s.Helper()
-	policy := &admissionregistrationv1.ValidatingAdmissionPolicy{
-		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
-		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
-				RuleWithOperations: admissionregistrationv1.RuleWithOperations{
-					Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Delete},
-					Rule:       admissionregistrationv1.Rule{APIGroups: []string{"gateway.networking.k8s.io"}, APIVersions: []string{"v1"}, Resources: []string{"httproutes"}},
-				}}}},
-			Validations: []admissionregistrationv1.Validation{{Expression: "oldObject.metadata.namespace != '" + s.namespace + "'", Message: "not today"}},
-		},
-	}
-	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
-		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: s.namespace, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny}},
-	}
-	s.create(policy, binding)
-	allow := func() {
-		_ = k8s.Delete(context.Background(), binding)
-		_ = k8s.Delete(context.Background(), policy)
-	}
-	s.Cleanup(allow)
-	// The apiserver takes a moment to see its own policies.
-	probe := s.foreign("probe")
-	s.create(probe)
-	s.Eventually(func() error { return k8s.Delete(s.Context(), probe, client.DryRunAll) }).ShouldNot(gomega.Succeed())
-	return allow
 }
