@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,6 +39,7 @@ type Process struct {
 	cmd     *exec.Cmd
 	reaper  *reaper
 	once    sync.Once
+	mayEnd  atomic.Bool // set before the end, which is announced
 	done    chan struct{}
 	err     error // of the end; read after done
 }
@@ -104,6 +106,15 @@ func (p *Process) Stop(signal syscall.Signal) error {
 		return fmt.Errorf("%s %w %s after signal %q; its log ends:\n%s", p.name, ErrKilled, stopTimeout, signal, tail(p.logFile))
 	}
 }
+
+// Kill ends the process at once by SIGKILL, with whatever it started itself, and waits for its end.
+func (p *Process) Kill() {
+	p.kill()
+	<-p.done
+}
+
+// ExpectEnd announces that the process will end by itself, which the suite otherwise counts as a fault.
+func (p *Process) ExpectEnd() { p.mayEnd.Store(true) }
 
 // kill ends the process at once, with whatever it started itself.
 func (p *Process) kill() {
