@@ -3,12 +3,14 @@ package env
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strconv"
@@ -42,13 +44,12 @@ type Hook func(ctx context.Context, r Request) Verdict
 //	   ◄── Delivered ◄── Answered ◄───┘
 //
 // A write that has arrived goes on to the apiserver even if its client dies while the hook holds it up, as one does
-// that is on its way in a network. It speaks HTTP without TLS: clients identify themselves with tokens.
+// that is on its way in a network. Clients must identify themselves with tokens, since TLS ends here.
 type Proxy struct {
 	hook     Hook
 	upstream *httputil.ReverseProxy
 	requests *apirequest.RequestInfoFactory
-	server   *http.Server
-	host     string
+	server   *httptest.Server
 	cancel   context.CancelFunc
 
 	mu     sync.Mutex
@@ -67,37 +68,33 @@ func (e *Environment) StartProxy(hook Hook) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing the apiserver's address: %w", err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("starting a proxy: %w", err)
-	}
 	if hook == nil {
 		hook = func(context.Context, Request) Verdict { return Verdict{} }
 	}
 	quiet := log.New(io.Discard, "", 0) // clients that die are what a Proxy is for
 	running, cancel := context.WithCancel(context.Background())
 	p := &Proxy{
-		hook: hook, cancel: cancel, host: "http://" + listener.Addr().String(),
+		hook: hook, cancel: cancel,
 		requests: &apirequest.RequestInfoFactory{APIPrefixes: sets.NewString("api", "apis"), GrouplessAPIPrefixes: sets.NewString("api")},
 		upstream: &httputil.ReverseProxy{
 			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 			Transport: transport, FlushInterval: -1, ModifyResponse: answered, ErrorLog: quiet,
 		},
 	}
-	p.server = &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(running, w, r) }),
-		ReadHeaderTimeout: startTimeout, ErrorLog: quiet,
-		BaseContext: func(net.Listener) context.Context { return running },
-	}
-	go p.server.Serve(listener) //nolint:errcheck // it always ends with ErrServerClosed
+	p.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.serve(running, w, r) }))
+	p.server.Config.ErrorLog = quiet
+	p.server.Config.BaseContext = func(net.Listener) context.Context { return running }
+	p.server.StartTLS()
 	return p, nil
 }
 
-// Through returns a copy of a client's configuration that leads through the Proxy. The client must identify itself with a token.
+// Through returns a copy of a client's configuration that leads through the Proxy.
 func (p *Proxy) Through(config *rest.Config) *rest.Config {
 	through := rest.AnonymousClientConfig(config)
-	through.Host, through.TLSClientConfig = p.host, rest.TLSClientConfig{}
-	through.BearerToken = config.BearerToken
+	through.Host, through.BearerToken = p.server.URL, config.BearerToken
+	through.TLSClientConfig = rest.TLSClientConfig{
+		CAData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.server.Certificate().Raw}),
+	}
 	return unlimited(through)
 }
 
@@ -116,14 +113,9 @@ func (p *Proxy) Requests(filter func(Request) bool) []Request {
 }
 
 // Stop ends all connections and waits until no request is being handled. It may be called again.
-func (p *Proxy) Stop() error {
+func (p *Proxy) Stop() {
 	p.cancel()
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	if err := p.server.Shutdown(ctx); err != nil {
-		return fmt.Errorf("stopping a proxy: %w", errors.Join(err, p.server.Close()))
-	}
-	return nil
+	p.server.Close()
 }
 
 // serve handles one request, while the Proxy runs.

@@ -50,7 +50,7 @@ func newProxied(t *testing.T, hook env.Hook) *proxied {
 		return hook(ctx, r)
 	})
 	g.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { g.Expect(p.proxy.Stop()).To(Succeed()) })
+	t.Cleanup(p.proxy.Stop)
 	p.client, err = client.NewWithWatch(p.proxy.Through(config), client.Options{Scheme: env.Scheme()})
 	g.Expect(err).NotTo(HaveOccurred())
 	return p
@@ -183,11 +183,11 @@ func TestAProxyPassesAWatchAndEndsItWhenItStops(t *testing.T) {
 	p.Eventually(events.ResultChan()).Should(Receive(HaveField("Object.Name", "one")))
 	p.Expect(p.recorded()).To(Equal([]string{"watch configmaps " + p.namespace + "/"}))
 
-	p.Expect(p.proxy.Stop()).To(Succeed())
+	p.proxy.Stop()
 	p.Eventually(func() bool {
 		_, open := <-events.ResultChan()
 		return open
 	}).Should(BeFalse())
 	p.Expect(p.client.Get(t.Context(), client.ObjectKey{Namespace: p.namespace, Name: "one"}, &corev1.ConfigMap{})).To(MatchError(ContainSubstring("refused")))
-	p.Expect(p.proxy.Stop()).To(Succeed(), "a second time")
+	p.proxy.Stop() // a second time changes nothing
 }
