@@ -8,43 +8,20 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 )
 
-// writeVerbs are those that change what the apiserver stores.
-var writeVerbs = []string{"create", "update", "patch", "delete", "deletecollection"}
-
-// reviewGroups are API groups whose objects are questions: creating one stores nothing.
-var reviewGroups = []string{"authentication.k8s.io", "authorization.k8s.io"}
-
 // AuditEvent is one request to the apiserver, answered: https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1.
 type AuditEvent struct {
-	// Time is when the request came in, to the microsecond.
-	Time time.Time
-	// Verb is get, list, watch, create, update, patch, delete or deletecollection.
-	Verb string
+	Request
 	// User who asked: system:serviceaccount:NAMESPACE:NAME for a ServiceAccount.
 	User string
 	// ImpersonatedUser is as whom User asked, if as somebody else.
 	ImpersonatedUser string
 	// UserAgent of the client.
 	UserAgent string
-	// URI of the request, with its query.
-	URI string
-	// What the request was about. Name is empty in a create with generateName.
-	Group, Version, Resource, Subresource, Namespace, Name string
 	// Code is the HTTP status of the response.
 	Code int
-}
-
-// IsWrite tells whether the request was to change what is stored, whether it succeeded or not. A dry run is
-// not, nor is a review of a token or an access.
-func (a AuditEvent) IsWrite() bool {
-	return slices.Contains(writeVerbs, a.Verb) &&
-		!slices.Contains(reviewGroups, a.Group) && a.Subresource != "token" &&
-		!strings.Contains(a.URI, "dryRun=All")
 }
 
 // AuditEvents returns those requests since the start that the filter takes (nil takes all), in the order in
@@ -108,11 +85,12 @@ func parseAuditEvent(line []byte) (AuditEvent, error) {
 	}
 	ref := logged.ObjectRef
 	return AuditEvent{
-		Time: logged.RequestReceivedTimestamp,
-		Verb: logged.Verb, User: logged.User.Username, ImpersonatedUser: logged.ImpersonatedUser.Username,
-		UserAgent: logged.UserAgent, URI: logged.RequestURI,
-		Group: ref.APIGroup, Version: ref.APIVersion, Resource: ref.Resource, Subresource: ref.Subresource,
-		Namespace: ref.Namespace, Name: ref.Name,
-		Code: logged.ResponseStatus.Code,
+		Request: Request{
+			Time: logged.RequestReceivedTimestamp, Verb: logged.Verb, URI: logged.RequestURI,
+			Group: ref.APIGroup, Version: ref.APIVersion, Resource: ref.Resource, Subresource: ref.Subresource,
+			Namespace: ref.Namespace, Name: ref.Name,
+		},
+		User: logged.User.Username, ImpersonatedUser: logged.ImpersonatedUser.Username,
+		UserAgent: logged.UserAgent, Code: logged.ResponseStatus.Code,
 	}, nil
 }

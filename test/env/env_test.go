@@ -1,14 +1,12 @@
 package env_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -28,7 +26,7 @@ import (
 	"iter8.tools/operator/test/env"
 )
 
-// orphanVariable makes the test binary start a control plane, print its directory, and wait to be killed.
+// orphanVariable makes the test binary start a control plane with an operator, print its directory, and wait to be killed.
 const orphanVariable = "ITER8_TEST_ENV_ORPHAN"
 
 var plane *env.Environment
@@ -47,7 +45,7 @@ func run(m *testing.M) int {
 	options := env.Options{CRDs: true, Workloads: true}
 	orphan := os.Getenv(orphanVariable) != ""
 	if orphan {
-		options = env.Options{WithoutGatewayAPI: true}
+		options = env.Options{CRDs: true}
 	}
 	var err error
 	if plane, err = env.Start(context.Background(), options); err != nil {
@@ -55,6 +53,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	if orphan {
+		if err := startOrphans(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		fmt.Println(plane.Dir())
 		select {}
 	}
@@ -204,26 +206,6 @@ func TestTheAdministratorsKubeconfigWorksWithKubectl(t *testing.T) {
 	g.Expect(plane.Kubeconfig(file)).To(Succeed())
 	out, err := exec.CommandContext(t.Context(), plane.KubectlPath(), "--kubeconfig", file, "get", "nodes", "-o", "name").CombinedOutput()
 	g.Expect(string(out), err).To(Equal("node/" + env.NodeName + "\n"))
-}
-
-func TestAKilledParentLeavesNoProcessAndNoDirectory(t *testing.T) {
-	g := NewWithT(t)
-	parent := exec.Command(os.Args[0])
-	parent.Env = append(os.Environ(), orphanVariable+"=1")
-	parent.Stderr = os.Stderr
-	stdout, err := parent.StdoutPipe()
-	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(parent.Start()).To(Succeed())
-	dir, err := bufio.NewReader(stdout).ReadString('\n')
-	g.Expect(err).NotTo(HaveOccurred())
-	dir = strings.TrimSpace(dir)
-	g.Expect(processesOf(dir)).To(And(ContainSubstring("etcd"), ContainSubstring("kube-apiserver")))
-
-	g.Expect(parent.Process.Signal(syscall.SIGKILL)).To(Succeed())
-	g.Expect(parent.Wait()).To(MatchError(ContainSubstring("killed")))
-
-	g.Eventually(func() (string, error) { return processesOf(dir) }).Should(BeEmpty())
-	g.Eventually(dir).ShouldNot(BeADirectory())
 }
 
 func TestAProgramThatEndsEarlyIsReportedWithTheEndOfItsLog(t *testing.T) {

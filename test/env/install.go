@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/yaml"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
@@ -69,8 +70,23 @@ func (e *Environment) Installed(namespace string) *Installation {
 	return &Installation{environment: e, namespace: namespace}
 }
 
+// Replica is how one replica of the operator differs from what the chart says of all. The zero value doesn't.
+type Replica struct {
+	// Proxy that all its requests go through.
+	Proxy *Proxy
+	// WatchNamespaces are the namespaces that it looks at, in place of the configured ones. Its rights stay as they are.
+	WatchNamespaces []string
+	// Args are more flags, which come last.
+	Args []string
+}
+
 // Run runs one replica of the operator; more flags come last.
 func (i *Installation) Run(ctx context.Context, more ...string) (*Operator, error) {
+	return i.RunReplica(ctx, Replica{Args: more})
+}
+
+// RunReplica runs one replica of the operator that differs from others.
+func (i *Installation) RunReplica(ctx context.Context, replica Replica) (*Operator, error) {
 	e := i.environment
 	if err := e.awaitKinds(ctx); err != nil {
 		return nil, fmt.Errorf("waiting for the apiserver to serve the operator's kinds: %w", err)
@@ -85,12 +101,24 @@ func (i *Installation) Run(ctx context.Context, more ...string) (*Operator, erro
 		return nil, err
 	}
 	kubeconfig := filepath.Join(dir, "kubeconfig")
-	if err := e.ServiceAccountKubeconfig(ctx, i.namespace, pod.ServiceAccountName, kubeconfig); err != nil {
+	config, err := e.ServiceAccountConfig(ctx, i.namespace, pod.ServiceAccountName)
+	if err != nil {
+		return nil, err
+	}
+	if replica.Proxy != nil {
+		config = replica.Proxy.Through(config)
+	}
+	if err := writeKubeconfig(kubeconfig, config, i.namespace); err != nil {
 		return nil, err
 	}
 	mounted, err := i.mount(ctx, pod, dir)
 	if err != nil {
 		return nil, err
+	}
+	if len(replica.WatchNamespaces) > 0 {
+		if err := watchOnly(mounted[configPath], replica.WatchNamespaces); err != nil {
+			return nil, err
+		}
 	}
 	var args []string
 	for _, arg := range pod.Containers[0].Args {
@@ -103,7 +131,27 @@ func (i *Installation) Run(ctx context.Context, more ...string) (*Operator, erro
 		}
 		args = append(args, arg)
 	}
-	return e.StartOperator(ctx, OperatorOptions{Kubeconfig: kubeconfig, Args: append(args, more...)})
+	return e.StartOperator(ctx, OperatorOptions{Kubeconfig: kubeconfig, Args: append(args, replica.Args...)})
+}
+
+// configPath is where the operator's Pod has its configuration.
+const configPath = "/etc/iter8/config.yaml"
+
+// watchOnly changes a file with the operator's configuration, so that it looks at some namespaces only.
+func watchOnly(file string, namespaces []string) error {
+	data, err := os.ReadFile(filepath.Clean(file))
+	if err != nil {
+		return fmt.Errorf("reading the operator's configuration: %w", err)
+	}
+	var config map[string]any
+	if err := yaml.Unmarshal(data, &config); err != nil {
+		return fmt.Errorf("reading the operator's configuration: %w", err)
+	}
+	config["watchNamespaces"] = namespaces
+	if data, err = yaml.Marshal(config); err != nil {
+		return fmt.Errorf("changing the operator's configuration: %w", err)
+	}
+	return os.WriteFile(file, data, 0o600)
 }
 
 // mount makes the Pod's volumes: it writes the files of its ConfigMaps, in which paths of the container become those
