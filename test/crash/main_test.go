@@ -5,7 +5,6 @@ package crash
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -27,27 +26,18 @@ var (
 func TestMain(m *testing.M) {
 	SetDefaultEventuallyTimeout(time.Minute)
 	SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
-	os.Exit(run(m))
+	os.Exit(env.Suite{
+		Options: env.Options{IstioCRDs: true, AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"}},
+		Prepare: prepare,
+		Allowed: allowed,
+	}.Run(m))
 }
 
-func run(m *testing.M) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	var err error
-	cluster, err = env.Start(ctx, env.Options{IstioCRDs: true, AdmissionPlugins: []string{"OwnerReferencesPermissionEnforcement"}})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() {
-		if err := cluster.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
-	}()
-	k8s = cluster.Client()
-	if installed, err = cluster.Install(ctx, systemNamespace); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+// allowed are the errors that these tests make the operator log.
+var allowed = []env.AllowedError{}
+
+func prepare(ctx context.Context, e *env.Environment) (err error) {
+	cluster, k8s = e, e.Client()
+	installed, err = cluster.Install(ctx, systemNamespace)
+	return err
 }

@@ -59,7 +59,11 @@ func newWorld(t *testing.T, options env.Options) *world {
 	var err error
 	w.cluster, err = env.Start(ctx, options)
 	w.Expect(err).NotTo(HaveOccurred())
-	t.Cleanup(func() { w.Expect(w.cluster.Stop()).To(Succeed()) })
+	t.Cleanup(func() {
+		judgement := w.cluster.Judge()
+		w.Expect(w.cluster.Stop()).To(Succeed())
+		w.Expect(judgement).NotTo(HaveOccurred())
+	})
 	w.k8s = w.cluster.Client()
 	w.Expect(w.cluster.Kubeconfig(w.kubeconfig)).To(Succeed())
 	return w
