@@ -176,7 +176,7 @@ func TestViolations(t *testing.T) {
 			want:      []string{"HTTPRoute web sets metadata.finalizers"},
 		},
 		"no owners and no finalizers, said explicitly": {
-			manifests: []string{route("name: web, ownerReferences: [], finalizers: null, labels: {}, annotations: null")},
+			manifests: []string{route("name: web, ownerReferences: [], finalizers: null, managedFields: {}, labels: {}, annotations: null")},
 		},
 		"a namespace that is no text": {
 			manifests: []string{route("name: web, namespace: [kube-system]")},
@@ -186,6 +186,7 @@ func TestViolations(t *testing.T) {
 			manifests: []string{route("name: ../../kube-system/web")},
 			want:      []string{"HTTPRoute ../../kube-system/web has a metadata.name that no object can have"},
 		},
+		"a name that is as long as it may be": {manifests: []string{route("name: " + strings.Repeat("x", 253))}},
 		"a name that is too long": {
 			manifests: []string{route("name: " + strings.Repeat("x", 254))},
 			want:      []string{"HTTPRoute " + strings.Repeat("x", 250) + "... has a metadata.name that no object can have"},

@@ -31,8 +31,9 @@ type world struct {
 	// writes counts the status patches, which fail with refusal.
 	writes  int
 	refusal error
-	// cached is what the cache shows, if that isn't what the cluster holds.
+	// cached is what the cache shows, if that isn't what the cluster holds; unread is its error.
 	cached *iter8v1alpha1.Subject
+	unread error
 }
 
 func newWorld(t *testing.T, objects ...client.Object) *world {
@@ -43,6 +44,9 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&iter8v1alpha1.Subject{}).
 		WithInterceptorFuncs(interceptor.Funcs{
 			Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+				if w.unread != nil {
+					return w.unread
+				}
 				if w.cached != nil {
 					w.cached.DeepCopyInto(object.(*iter8v1alpha1.Subject))
 					return nil
@@ -140,6 +144,17 @@ func TestASubjectThatIsGoneIsForgotten(t *testing.T) {
 	w.Expect(w.reconcile(t)).To(Succeed())
 	w.Expect(w.writes).To(Equal(1))
 	w.Expect(w.reconciler.written.Newest(lagging)).To(BeIdenticalTo(lagging))
+}
+
+func TestASubjectThatCanNotBeReadIsNotForgotten(t *testing.T) {
+	w := newWorld(t, web())
+	lagging := w.stored(t)
+	w.Expect(w.reconcile(t)).To(Succeed())
+	w.unread = errors.New("the cache is not started")
+	w.Expect(w.reconcile(t)).To(MatchError("the cache is not started"))
+	w.unread, w.cached = nil, lagging
+	w.Expect(w.reconcile(t)).To(Succeed())
+	w.Expect(w.writes).To(Equal(1), "nothing has changed")
 }
 
 func TestAStatusThatCanNotBeWritten(t *testing.T) {

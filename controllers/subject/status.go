@@ -29,7 +29,7 @@ func statusOf(subject *iter8v1alpha1.Subject, observation observe.Observation, n
 	for _, v := range observation.Variants {
 		variant := variantStatus(v)
 		variant.LastTransitionTime = now
-		if b, ok := before[v.Name]; ok && b.Available == variant.Available {
+		if b := before[v.Name]; b.Available == variant.Available { // a new one has been nothing before
 			variant.LastTransitionTime = b.LastTransitionTime
 		}
 		if v.Available() {

@@ -1,0 +1,112 @@
+package subject
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllertest"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/observe"
+)
+
+// informer of Subjects, whose events a test makes.
+type informer struct {
+	*controllertest.FakeInformer
+	refusal error
+
+	mu       sync.Mutex
+	handlers int
+}
+
+func (i *informer) AddEventHandler(handler toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.handlers++
+	if i.refusal != nil {
+		return nil, i.refusal
+	}
+	return i.FakeInformer.AddEventHandler(handler)
+}
+
+// added polls how many handlers there are.
+func (i *informer) added() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.handlers
+}
+
+// managed is a manager whose cache has that informer.
+func (w *world) managed(subjects *informer, refusal error) (ctrl.Manager, cache.Cache) {
+	scheme := w.client.Scheme()
+	informers := &informertest.FakeInformers{Scheme: scheme, Error: refusal, InformersByGVK: map[schema.GroupVersionKind]toolscache.SharedIndexInformer{
+		iter8v1alpha1.GroupVersion.WithKind("Subject"): subjects,
+	}}
+	mgr, err := ctrl.NewManager(&rest.Config{Host: "nowhere"}, ctrl.Options{
+		Scheme:         scheme,
+		Metrics:        metricsserver.Options{BindAddress: "0"},
+		NewCache:       func(*rest.Config, cache.Options) (cache.Cache, error) { return informers, nil },
+		NewClient:      func(*rest.Config, client.Options) (client.Client, error) { return w.client, nil },
+		MapperProvider: func(*rest.Config, *http.Client) (meta.RESTMapper, error) { return meta.NewDefaultRESTMapper(nil), nil },
+	})
+	w.Expect(err).NotTo(HaveOccurred())
+	return mgr, informers
+}
+
+func TestTheStatusFollowsWhatTheObserverTells(t *testing.T) {
+	w := newWorld(t, web())
+	subjects := &informer{FakeInformer: controllertest.NewFakeInformer(controllertest.Synced)}
+	mgr, informers := w.managed(subjects, nil)
+	w.reconciler.Observer = observe.New(t.Context(), observe.Options{
+		Subjects: informers, Dynamic: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), Mapper: meta.NewDefaultRESTMapper(nil),
+		Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Config: configv1alpha1.Default(),
+	})
+	w.Expect(w.reconciler.SetupWithManager(t.Context(), mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
+	w.Expect(mgr.Add(w.reconciler.Observer)).To(Succeed())
+	go func() { _ = mgr.Start(t.Context()) }()
+	w.Eventually(subjects.added).Should(Equal(2), "the reconciler and the observer")
+
+	before := web()
+	before.ResourceVersion = "1"
+	subjects.Add(before)
+	written := &iter8v1alpha1.Subject{}
+	w.Eventually(func() string {
+		w.Expect(w.client.Get(t.Context(), client.ObjectKeyFromObject(web()), written)).To(Succeed())
+		return written.Status.Available
+	}).Should(Equal("2/2"))
+	w.Eventually(func() *iter8v1alpha1.Subject { return w.reconciler.written.Newest(before) }).Should(
+		HaveField("ResourceVersion", written.ResourceVersion), "what was written counts until the cache shows it")
+	subjects.Update(before, written)
+	w.Expect(w.reconciler.written.Newest(before)).To(BeIdenticalTo(before))
+}
+
+func TestWithoutACacheTheReconcilerIsNotSetUp(t *testing.T) {
+	for name, test := range map[string]struct{ noInformer, noHandler error }{
+		"it has no informer":     {noInformer: errors.New("no cache")},
+		"its informer has ended": {noHandler: errors.New("no cache")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			mgr, _ := w.managed(&informer{FakeInformer: controllertest.NewFakeInformer(), refusal: test.noHandler}, test.noInformer)
+			w.Expect(w.reconciler.SetupWithManager(t.Context(), mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(MatchError("no cache"))
+		})
+	}
+}
