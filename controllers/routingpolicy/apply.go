@@ -55,6 +55,10 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		status := s.policy.Status
 		status.Applied = announced
 		if err := r.patchStatus(ctx, s, status); err != nil {
+			if apierrors.IsConflict(err) {
+				s.again = conflictRetry
+				return await
+			}
 			if !apierrors.IsNotFound(err) {
 				s.retry = fmt.Errorf("recording what is about to be applied: %w", err)
 			}

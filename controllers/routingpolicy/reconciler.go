@@ -32,6 +32,10 @@ import (
 // +kubebuilder:rbac:groups="",resources=serviceaccounts,verbs=impersonate
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
+// conflictRetry is how soon a reconcile is repeated whose policy was written meanwhile. The event of that write repeats it
+// sooner, if the write concerns it.
+const conflictRetry = 500 * time.Millisecond
+
 // Reconciler brings the routing objects of policies to what their charts render.
 type Reconciler struct {
 	Client       client.Client
@@ -75,7 +79,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	} {
 		if o := phase(ctx, s); o != proceed {
 			if o == await {
-				return ctrl.Result{}, s.retry
+				return ctrl.Result{RequeueAfter: s.again}, s.retry
 			}
 			break
 		}
@@ -83,7 +87,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if r.accept(s) == await {
 		return ctrl.Result{}, s.retry
 	}
-	if err := r.writeStatus(ctx, s); err != nil {
+	switch err := r.writeStatus(ctx, s); {
+	case apierrors.IsConflict(err):
+		s.again = conflictRetry
+	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of RoutingPolicy %s: %w", req, err))
 	}
 	return ctrl.Result{RequeueAfter: s.again}, s.retry
@@ -103,11 +110,13 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// patchStatus writes a status, and has the scope go on from what the apiserver answered.
+// patchStatus writes a status, and has the scope go on from what the apiserver answered. It conflicts where the policy was
+// written since it was read: an inventory that is written over another one would lose what that lists. That may have
+// been the next leader, and this a write that was on its way for longer than this process has led.
 func (r *Reconciler) patchStatus(ctx context.Context, s *scope, status iter8v1alpha1.RoutingPolicyStatus) error {
 	updated := s.policy.DeepCopy()
 	updated.Status = status
-	if err := r.Client.Status().Patch(ctx, updated, client.MergeFrom(s.policy)); err != nil {
+	if err := r.Client.Status().Patch(ctx, updated, client.MergeFromWithOptions(s.policy, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}
 	r.written.Remember(updated)

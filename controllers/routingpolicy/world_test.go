@@ -91,6 +91,8 @@ type world struct {
 	version int64
 	writes  []string
 	answers map[string]error
+	// meanwhile is called before the next status is written.
+	meanwhile func()
 }
 
 // informers is a cache that hands the observer's handler to the test.
@@ -156,6 +158,10 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 
 // patchStatus notes what a status says of the inventory, and writes it.
 func (w *world) patchStatus(ctx context.Context, c client.Client, _ string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	if meanwhile := w.meanwhile; meanwhile != nil {
+		w.meanwhile = nil
+		meanwhile()
+	}
 	policy := object.(*iter8v1alpha1.RoutingPolicy)
 	var applied []string
 	for _, entry := range policy.Status.Applied {

@@ -29,6 +29,9 @@ import (
 // which a variant comes or goes into one report.
 const reportDelay = 100 * time.Millisecond
 
+// conflictRetry is how soon a status is written again whose Subject was written meanwhile.
+const conflictRetry = 500 * time.Millisecond
+
 // Reconciler writes the status of Subjects.
 type Reconciler struct {
 	Client   client.Client
@@ -60,7 +63,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	updated := subject.DeepCopy()
 	updated.Status = *status
-	if err := r.Client.Status().Patch(ctx, updated, client.MergeFrom(subject)); err != nil {
+	// A write that is late, as after the loss of the Lease, must not undo that of the next leader.
+	err := r.Client.Status().Patch(ctx, updated, client.MergeFromWithOptions(subject, client.MergeFromWithOptimisticLock{}))
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of Subject %s: %w", req, err))
 	}
 	r.written.Remember(updated)

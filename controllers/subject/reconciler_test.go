@@ -119,6 +119,22 @@ func TestACacheThatLagsHasNothingWrittenTwice(t *testing.T) {
 	w.Expect(w.writes).To(Equal(1))
 }
 
+func TestAStatusIsNotWrittenOverOneThatTheCacheDoesNotShow(t *testing.T) {
+	w := newWorld(t, web())
+	lagging := w.stored(t)
+	other := w.stored(t)
+	other.Status.Available = "another replica's"
+	w.Expect(w.client.Status().Update(t.Context(), other)).To(Succeed())
+	w.cached = lagging
+	result, err := w.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(web())})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(result).To(Equal(ctrl.Result{RequeueAfter: conflictRetry}))
+	w.Expect(w.stored(t).Status.Available).To(Equal("another replica's"))
+
+	w.Expect(w.reconcile(t)).To(Succeed(), "now that the cache shows it")
+	w.Expect(w.stored(t).Status.Available).To(Equal("2/2"))
+}
+
 func TestASubjectThatIsStillReadIsLeftAlone(t *testing.T) {
 	s := web()
 	s.Spec.Variants[1].Resources = []iter8v1alpha1.ResourceReference{{APIVersion: "v1", Kind: "Service", Name: "nobody-watches-this"}}

@@ -1,0 +1,61 @@
+package routingpolicy
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+func TestAStatusIsNotWrittenOverAnotherThatWasWrittenMeanwhile(t *testing.T) {
+	for name, test := range map[string]struct {
+		// announced: what is about to be applied is recorded already.
+		announced bool
+		// writes until the conflict, and from there on.
+		writes, after []string
+	}{
+		"while the inventory is announced, and nothing is applied": {
+			false, []string{"status one?"}, []string{"status other?,one?", "apply one", "status one"}},
+		"while it says what is applied": {
+			true, []string{"apply one", "status one"}, []string{"apply one", "status one"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			subject, policy := simple(), templated("one")
+			other := iter8v1alpha1.AppliedObject{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "other"}
+			if test.announced {
+				one := other
+				one.Name = "one"
+				policy.Status.Applied = []iter8v1alpha1.AppliedObject{one}
+			}
+			w := newWorld(t, subject, policy)
+			w.subjects.OnAdd(subject, false)
+			listed := func() []string {
+				var names []string
+				for _, entry := range w.policy(t).Status.Applied {
+					names = append(names, entry.Name)
+				}
+				return names
+			}
+			w.meanwhile = func() {
+				another := w.policy(t)
+				another.Status.Applied = append(another.Status.Applied, other)
+				w.Expect(w.client.Status().Update(t.Context(), another)).To(Succeed())
+			}
+			var result ctrl.Result
+			w.Eventually(func() (func(), error) { // the first ones only begin to watch
+				var err error
+				result, err = w.reconcileOnce(t)
+				return w.meanwhile, err
+			}).Should(BeNil())
+			w.Expect(result).To(Equal(ctrl.Result{RequeueAfter: conflictRetry}))
+			w.Expect(w.written()).To(Equal(append([]string{}, test.writes...)))
+			w.Expect(listed()).To(ContainElement("other"), "of the other status")
+
+			w.settled(t, "True Succeeded")
+			w.Expect(listed()).To(Equal([]string{"one"}))
+			w.Expect(w.written()).To(Equal(test.after))
+		})
+	}
+}
