@@ -111,7 +111,7 @@ func TestHostileChartsHurtNobody(t *testing.T) {
 			r := request(t, files, test.values)
 			_, err := p.Render(r)
 			g.Expect(err).To(test.want)
-			p.options.Timeout = Defaults.Timeout
+			p.options.Timeout = patient.Timeout
 			if err != nil {
 				g.Expect(len(err.Error())).To(BeNumerically("<=", maxMessage))
 			}

@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// patient waits for every answer.
-var patient = Options{Patience: time.Hour}
+// patient waits for every answer, on a busy machine too.
+var patient = Options{Patience: time.Hour, Timeout: time.Hour}
 
 // poolOf starts a pool that ends with the test, and leaves no process behind.
 func poolOf(t testing.TB, options Options) *Pool {
