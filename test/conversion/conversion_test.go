@@ -136,12 +136,18 @@ func pluginRunner(t *testing.T) func(args ...string) (out, errOut string, err er
 	}
 }
 
+// namespaceFor makes a namespace whose ConfigMaps go with the test.
 func namespaceFor(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "conversion-"}}
 	if err := environment.Client().Create(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // no controller empties the namespace, and what is converted everywhere is all there is
+		if err := environment.Client().DeleteAllOf(context.Background(), &corev1.ConfigMap{}, client.InNamespace(namespace.Name)); err != nil {
+			t.Error(err)
+		}
+	})
 	return namespace.Name
 }
 
