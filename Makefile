@@ -107,7 +107,7 @@ fuzz: ## Fuzz whatever parses what others wrote, each for FUZZTIME (30s).
 	done
 
 .PHONY: mutants
-mutants: ## Change the code of pure packages in small ways, and list what no test notices: MUTANTSFLAGS, such as '-sample 0'.
+mutants: ## Change the code of pure packages in small ways, and list what no test notices: MUTANTSFLAGS.
 	go run ./test/mutants $(MUTANTSFLAGS)
 
 .PHONY: lint
