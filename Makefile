@@ -16,7 +16,7 @@ CONTROLPLANE := $(filter-out etcd kube-apiserver,$(CONTROLPLANE))
 endif
 
 # Packages whose tests compare with golden files.
-GOLDEN := ./test/charts/... ./conversion/... ./cmd/kubectl-iter8/...
+GOLDEN := ./test/charts/... ./test/mutants ./conversion/... ./cmd/kubectl-iter8/...
 # Packages that make test tests, and further flags of go test. The mesh suite is make test-mesh.
 PACKAGES ?= $$(go list -e ./... | grep -v /test/mesh)
 TESTFLAGS ?=
