@@ -18,7 +18,7 @@ CONTROLPLANE := $(filter-out etcd kube-apiserver,$(CONTROLPLANE))
 endif
 
 # Packages whose tests compare with golden files.
-GOLDEN := ./test/charts/... ./conversion/... ./cmd/kubectl-iter8/...
+GOLDEN := ./test/charts/... ./test/mutants ./conversion/... ./cmd/kubectl-iter8/...
 # Packages that make test tests, and further flags of go test. Both are for the command line: what the environment says
 # of them would make a run smaller without a word. The mesh suite is make test-mesh.
 PACKAGES = $$(go list -e ./... | grep -v /test/mesh)
@@ -125,7 +125,7 @@ fuzz: ## Fuzz whatever parses what others wrote, each for FUZZTIME (30s).
 	done
 
 .PHONY: mutants
-mutants: ## Change the code of pure packages in small ways, and list what no test notices: MUTANTSFLAGS, such as '-sample 0'.
+mutants: ## Change the code of pure packages in small ways, and list what no test notices: MUTANTSFLAGS.
 	go run ./test/mutants $(MUTANTSFLAGS)
 
 .PHONY: lint

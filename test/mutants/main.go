@@ -1,7 +1,7 @@
 // mutants changes the code of packages in small ways, one at a time, and lists the changes that no test of the
 // package notices:
 //
-//	go run ./test/mutants [-seed N] [-sample N] [-jobs N] [-v] [PACKAGE...]
+//	go run ./test/mutants [-seed N] [-sample N] [-match REGEXP] [-jobs N] [-v] [PACKAGE...]
 //
 // Conditions, cases and operands of && and || are forced, comparisons negated and their boundaries moved, + and -
 // swapped, a ! dropped, statements removed. Each such mutant is compiled into one program per package, which is the
@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"sync"
@@ -43,7 +44,8 @@ const jobsPerCPU = 3
 
 type options struct {
 	seed    uint64
-	sample  int // mutants of a package; 0 is all
+	sample  int            // mutants of a package; 0 is all
+	match   *regexp.Regexp // of the lines of those to choose from; nil is all
 	jobs    int
 	verbose bool
 	// patience is how long tests may take with a mutant, in addition to many times what they take without one.
@@ -56,6 +58,10 @@ func main() {
 	o := options{patience: 5 * time.Second}
 	flag.Uint64Var(&o.seed, "seed", 0, "what the sample is drawn by (default random)")
 	flag.IntVar(&o.sample, "sample", 100, "how many mutants of each package to run; 0 is all")
+	flag.Func("match", "run only mutants whose line matches this `expression`, such as 'Plan: removed'", func(text string) (err error) {
+		o.match, err = regexp.Compile(text)
+		return err
+	})
 	flag.IntVar(&o.jobs, "jobs", jobsPerCPU*runtime.NumCPU(), "how many mutants to run at once")
 	flag.BoolVar(&o.verbose, "v", false, "show each mutant that is run, and those that no test reaches")
 	flag.Parse()
@@ -140,8 +146,7 @@ func examine(ctx context.Context, o options, s *source, folder string, out io.Wr
 			r.unreached = append(r.unreached, m)
 		}
 	}
-	chosen := choose(r.reached, o, s.path)
-	r.killed, r.survived, err = try(ctx, tests, chosen)
+	r.killed, r.survived, err = try(ctx, tests, r.choose(o))
 	r.took = time.Since(begin)
 	if o.verbose {
 		r.details(out)

@@ -11,7 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-var everything = options{seed: 1, jobs: 4, patience: 2 * time.Second}
+var everything = options{seed: 1, jobs: 4, patience: 6 * time.Second}
 
 func TestWhatTestsNoticeIsKilled(t *testing.T) {
 	g := NewWithT(t)

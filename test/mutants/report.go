@@ -59,13 +59,17 @@ func (r result) key(m *mutant) string {
 	return fmt.Sprintf("%s: %s: %s", r.path, m.function, m.what)
 }
 
-// choose draws a sample. It depends on nothing but the seed, the package, and which mutants there are.
-func choose(mutants []*mutant, o options, path string) []*mutant {
+// choose draws a sample of the mutants that are reached. It depends on nothing but the options, the package, and
+// which mutants these are.
+func (r result) choose(o options) []*mutant {
+	mutants := slices.DeleteFunc(slices.Clone(r.reached), func(m *mutant) bool {
+		return o.match != nil && !o.match.MatchString(r.line(m))
+	})
 	if o.sample == 0 {
 		return mutants
 	}
 	hash := fnv.New64a()
-	_, _ = hash.Write([]byte(path))
+	_, _ = hash.Write([]byte(r.path))
 	draw := rand.New(rand.NewPCG(o.seed, hash.Sum64()))
 	var chosen []*mutant
 	for _, i := range slices.Sorted(slices.Values(draw.Perm(len(mutants))[:min(o.sample, len(mutants))])) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"regexp"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -74,17 +75,32 @@ func TestTheSampleDependsOnTheSeedAndThePackage(t *testing.T) {
 	for id := range 1000 {
 		all = append(all, &mutant{id: id + 1})
 	}
-	drawn := choose(all, options{seed: 1, sample: 20}, "p")
+	choose := func(o options, path string) []*mutant { return result{path: path, reached: all}.choose(o) }
+	drawn := choose(options{seed: 1, sample: 20}, "p")
 	g.Expect(drawn).To(HaveLen(20))
 	g.Expect(all).To(ContainElements(drawn))
 	for i := range drawn[1:] {
 		g.Expect(drawn[i].id).To(BeNumerically("<", drawn[i+1].id), "each is drawn once, and in the order of the source")
 	}
-	g.Expect(choose(all, options{seed: 1, sample: 20}, "p")).To(Equal(drawn))
-	g.Expect(choose(all, options{seed: 2, sample: 20}, "p")).NotTo(Equal(drawn))
-	g.Expect(choose(all, options{seed: 1, sample: 20}, "q")).NotTo(Equal(drawn))
-	g.Expect(choose(all, options{seed: 1, sample: 1000}, "p")).To(Equal(all))
-	g.Expect(choose(all, options{seed: 1, sample: 0}, "p")).To(Equal(all))
+	g.Expect(choose(options{seed: 1, sample: 20}, "p")).To(Equal(drawn))
+	g.Expect(choose(options{seed: 2, sample: 20}, "p")).NotTo(Equal(drawn))
+	g.Expect(choose(options{seed: 1, sample: 20}, "q")).NotTo(Equal(drawn))
+	g.Expect(choose(options{seed: 1, sample: 1000}, "p")).To(Equal(all))
+	g.Expect(choose(options{seed: 1, sample: 0}, "p")).To(Equal(all))
+}
+
+func TestOnlyMutantsThatMatchAreChosen(t *testing.T) {
+	g := NewWithT(t)
+	one := &mutant{id: 1, file: "a.go", line: 3, function: "A", what: "removed: x = 1"}
+	two := &mutant{id: 2, file: "a.go", line: 4, function: "A", what: "negated: a == b"}
+	three := &mutant{id: 3, file: "b.go", line: 4, function: "B", what: "removed: x = 1"}
+	r := result{path: "p", reached: []*mutant{one, two, three}}
+	for expression, want := range map[string][]*mutant{
+		"A: removed": {one}, "removed": {one, three}, `p/a\.go:`: {one, two}, "nothing": {},
+	} {
+		g.Expect(r.choose(options{match: regexp.MustCompile(expression)})).To(Equal(want), expression)
+	}
+	g.Expect(r.reached).To(HaveLen(3), "what is reached stays")
 }
 
 func TestWhatTheCompilerComplainsAboutIsDropped(t *testing.T) {

@@ -175,21 +175,13 @@ func (c *child) render(request render.Request, limits Options, goOn func() bool)
 func (c *child) watch(limits Options, goOn func() bool, done <-chan struct{}) {
 	timer := time.NewTimer(limits.Timeout)
 	defer timer.Stop()
-	slow := time.NewTimer(limits.Quick)
-	defer slow.Stop()
+	before, slow := used(c.pid), false
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
 	for {
 		select {
 		case <-done:
 			return
-		case <-slow.C:
-			if !goOn() {
-				c.kill(errLater)
-				return
-			}
-			c.slow.Store(true)
-			beNice(c.pid)
 		case <-timer.C:
 			c.kill(fmt.Errorf("%w: rendering isn't done after %s; make the templates do less", ErrTimeout, limits.Timeout))
 			return
@@ -198,6 +190,16 @@ func (c *child) watch(limits Options, goOn func() bool, done <-chan struct{}) {
 				c.kill(errMemory)
 				return
 			}
+			if slow || used(c.pid)-before < limits.Quick {
+				continue
+			}
+			if !goOn() {
+				c.kill(errLater)
+				return
+			}
+			slow = true
+			c.slow.Store(true)
+			beNice(c.pid)
 		}
 	}
 }

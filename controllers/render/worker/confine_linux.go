@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -8,7 +9,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/net/bpf"
@@ -18,6 +21,8 @@ import (
 const (
 	// niceness of a slow child leaves the processor to whoever else wants it.
 	niceness = 19
+	// tick is the unit of processor time in proc(5), whatever the kernel's own is.
+	tick = 10 * time.Millisecond
 	// margin is for what Go keeps besides its heap.
 	margin = 32 << 20
 	// maxFiles is one more than the descriptors that a child has: its three pipes, and what Go's runtime waits with.
@@ -75,6 +80,28 @@ func private(pid int) uint64 {
 		return 0
 	}
 	return resident - min(shared, resident)
+}
+
+// used is how much time processors have spent on a process, and 0 if it is gone.
+func used(pid int) time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The second field is the program's name, in parentheses; the 14th and 15th are times in the program and in the kernel. See proc(5).
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	ticks := 0
+	for _, field := range fields[11:13] {
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			return 0
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * tick
 }
 
 // beNice lowers the priority of every thread of a process, for good; those that are still to come inherit it. Where it

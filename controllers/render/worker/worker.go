@@ -37,8 +37,9 @@ const (
 type Options struct {
 	// Children is how many render at once.
 	Children int
-	// Quick is how long a render may take a child from others. One that takes longer is a slow one, and of these there
-	// is always one less than there are children; the others have to wait, and begin again then.
+	// Quick is how much of a processor's time a render may take a child from others. One that takes more is a slow one, and
+	// of these there is always one less than there are children; the others have to wait, and begin again then. It isn't
+	// counted by the clock: on a busy machine every render would be slow, and then be left with no processor at all.
 	Quick time.Duration
 	// Timeout of a render.
 	Timeout time.Duration
