@@ -236,7 +236,7 @@ func isNotServed(err error) bool {
 	return apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
-// NotServed says of a kind that the cluster doesn't serve it.
+// NotServed returns the message about a kind that the cluster doesn't serve.
 func NotServed(kind schema.GroupVersionKind) string {
 	return fmt.Sprintf("the cluster does not serve %s %s; install its CustomResourceDefinition", kind.GroupVersion(), kind.Kind)
 }

@@ -76,8 +76,8 @@ func (r *reader) print(t *testing.T, command string) string {
 	r.Expect(err).NotTo(HaveOccurred())
 	r.Expect(r.stage.run(t.Context(), command)).To(Succeed())
 	all := read(t, r.stage.Name())
-	_, printed, found := strings.Cut(all[before:], "$ "+command+"\n")
-	r.Expect(found).To(BeTrue())
+	_, printed, ok := strings.Cut(all[before:], "$ "+command+"\n")
+	r.Expect(ok).To(BeTrue())
 	return printed
 }
 

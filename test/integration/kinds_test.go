@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -29,7 +30,7 @@ const (
 		"spec: {rules: [{backendRefs: [{name: httpbin-v1, port: 80}]}]}\n"
 )
 
-// customResource is a CustomResourceDefinition with the name of somebody else's, and any content.
+// customResource is a CustomResourceDefinition with the name of another project's, and any content.
 func customResource(group, version, kind string) *apiextensionsv1.CustomResourceDefinition {
 	anything := true
 	singular := strings.ToLower(kind)
@@ -116,6 +117,13 @@ func TestAKindOfRouteThatIsNotServedIsAppliedOnceItIs(t *testing.T) {
 	s.Eventually(s.ready(policy), "60s").Should(gomega.Equal(message))
 	s.Eventually(s.conditions(policy)).Should(gomega.Equal(notServed))
 	s.Expect(s.bytes(s.foreign("app"))).To(gomega.Equal(stands))
+	s.Eventually(func(g gomega.Gomega) {
+		writes := s.writesTo("virtualservices")
+		patch(s, policy, func(p *iter8v1alpha1.RoutingPolicy) {
+			p.Annotations = map[string]string{iter8v1alpha1.ReconcileAnnotation: time.Now().String()}
+		})
+		g.Consistently(func() int { return s.writesTo("virtualservices") }, "500ms").Should(gomega.Equal(writes))
+	}, "60s").Should(gomega.Succeed(), "what is known not to be served isn't tried")
 	s.delete(v2)
 	s.Eventually(s.route("app")).Should(mirrorTo(), "the other object goes on following the variants")
 	s.Eventually(s.ready(policy)).Should(gomega.Equal(message))
@@ -186,15 +194,15 @@ func (s *scene) withoutRight(resource string) (restore func()) {
 	rules := role.DeepCopy().Rules
 	group := ""
 	for i, rule := range role.Rules {
-		kept := []string{}
+		others := []string{}
 		for _, r := range rule.Resources {
 			if r == resource {
 				group = rule.APIGroups[0]
 			} else {
-				kept = append(kept, r)
+				others = append(others, r)
 			}
 		}
-		role.Rules[i].Resources = kept
+		role.Rules[i].Resources = others
 	}
 	set := func(rules []rbacv1.PolicyRule, allowed bool) {
 		s.Expect(k8s.Get(context.Background(), client.ObjectKeyFromObject(role), role)).To(gomega.Succeed())

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
@@ -38,14 +39,16 @@ func TestUninstallingLeavesCRDsPoliciesAndRoutesAndInstallingAgainTakesThemUp(t 
 	before := w.versions()
 
 	printed := w.uninstall(operator)
-	kept := []string{"customresourcedefinition.apiextensions.k8s.io/routingpolicies.iter8.tools", "customresourcedefinition.apiextensions.k8s.io/subjects.iter8.tools"}
+	crds := []string{"customresourcedefinition.apiextensions.k8s.io/routingpolicies.iter8.tools", "customresourcedefinition.apiextensions.k8s.io/subjects.iter8.tools"}
 	w.Expect(printed).To(ContainSubstring("kept due to the resource policy"))
-	w.Eventually(w.remaining, "60s", "1s").Should(ConsistOf(kept))
+	w.Eventually(w.remaining, "60s", "1s").Should(ConsistOf(crds))
 	w.Expect(w.versions()).To(Equal(before))
 
+	since := time.Now()
 	w.install()
 	operator = w.start()
-	w.Consistently(w.versions, "5s").Should(Equal(before))
+	w.Consistently(w.operatorWrites(since), "5s", "500ms").Should(BeEmpty())
+	w.Expect(w.versions()).To(Equal(before))
 	w.followsV2()
 
 	w.uninstall(operator)

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -28,7 +29,7 @@ func TestAnUpgradeBringsNewCRDsAndTouchesNeitherPoliciesNorRoutes(t *testing.T) 
 	w.tutorial()
 	w.Expect(w.suspend()).To(MatchError(ContainSubstring(`unknown field "spec.suspend"`)))
 	w.Expect(w.kubectl("get", "routingpolicies")).To(MatchRegexp(`^NAME +AGE\n`))
-	older, before := w.crd(), w.versions()
+	older, before, since := w.crd(), w.versions(), time.Now()
 
 	w.install("--set", "logLevel=info")
 	w.Eventually(w.suspend).Should(Succeed())
@@ -36,7 +37,8 @@ func TestAnUpgradeBringsNewCRDsAndTouchesNeitherPoliciesNorRoutes(t *testing.T) 
 	w.Expect(w.crd().UID).To(Equal(older.UID), "a CRD that is made again takes all policies with it")
 	w.Expect(w.crd().Labels).To(HaveKeyWithValue("helm.sh/chart", "iter8-operator-0.1.0"))
 	w.restart(operator)
-	w.Consistently(w.versions, "5s").Should(Equal(before))
+	w.Consistently(w.operatorWrites(since), "5s", "500ms").Should(BeEmpty())
+	w.Expect(w.versions()).To(Equal(before))
 	w.followsV2()
 }
 
@@ -55,9 +57,9 @@ func (w *world) olderChart() string {
 			delete(version, "additionalPrinterColumns")
 			if strings.HasSuffix(file, "routingpolicies.yaml") {
 				spec := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties"}
-				fields, found, err := unstructured.NestedFieldNoCopy(version, spec...)
+				fields, ok, err := unstructured.NestedFieldNoCopy(version, spec...)
 				w.Expect(err).NotTo(HaveOccurred())
-				w.Expect(found).To(BeTrue())
+				w.Expect(ok).To(BeTrue())
 				w.Expect(fields).To(HaveKey("suspend"))
 				delete(fields.(map[string]any), "suspend")
 			}

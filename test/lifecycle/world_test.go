@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -114,12 +115,17 @@ func (w *world) restart(operator *env.Operator) *env.Operator {
 	return w.start()
 }
 
-// tutorial applies all of it, with both variants, and waits for the mirror.
+// tutorial applies all of it, with both variants, and waits until all is said of that.
 func (w *world) tutorial() {
 	w.Helper()
 	w.kubectl("apply", "-k", "config/samples")
 	w.Eventually(w.mirrors("httpbin")).Should(Equal("httpbin-v2"))
 	w.Eventually(w.ready("httpbin-route")).Should(Equal("True Succeeded: 1 object applied for v2 available"))
+	w.Eventually(func() (string, error) {
+		var subject iter8v1alpha1.Subject
+		err := w.k8s.Get(w.Context(), inDefault("httpbin"), &subject)
+		return subject.Status.Available, err
+	}).Should(Equal("2/2"))
 }
 
 // followsV2 has variant 2 go and come, and waits until the route has followed.
@@ -166,21 +172,35 @@ func (w *world) condition(policy, conditionType string) func() (string, error) {
 	}
 }
 
-// versions are the resourceVersions of the tutorial's Subject, policy and route: none changes without a write.
+// versions are the uids and resourceVersions of the tutorial's Subject, policy and route: none changes without a write.
 func (w *world) versions() map[string]string {
 	w.Helper()
 	versions := map[string]string{}
 	for name, object := range map[string]client.Object{
-		"httpbin": &iter8v1alpha1.Subject{}, "httpbin-route": &iter8v1alpha1.RoutingPolicy{}, "route httpbin": &gatewayv1.HTTPRoute{},
+		"httpbin": &iter8v1alpha1.Subject{}, "httpbin-route": &iter8v1alpha1.RoutingPolicy{},
 	} {
-		key := inDefault(name)
-		if name == "route httpbin" {
-			key.Name = "httpbin"
-		}
-		w.Expect(w.k8s.Get(w.Context(), key, object)).To(Succeed())
+		w.Expect(w.k8s.Get(w.Context(), inDefault(name), object)).To(Succeed())
 		versions[name] = string(object.GetUID()) + " " + object.GetResourceVersion()
 	}
+	route := &gatewayv1.HTTPRoute{}
+	w.Expect(w.k8s.Get(w.Context(), inDefault("httpbin"), route)).To(Succeed())
+	versions["its route"] = string(route.UID) + " " + route.ResourceVersion
 	return versions
+}
+
+// operatorWrites polls what the operator has written since a moment to what a policy consists of, or routes by.
+func (w *world) operatorWrites(since time.Time) func() ([]string, error) {
+	return func() ([]string, error) {
+		events, err := w.cluster.AuditEvents(func(e env.AuditEvent) bool {
+			return e.IsWrite() && e.User == operatorUser && e.Time.After(since) &&
+				slices.Contains([]string{"subjects", "routingpolicies", "httproutes"}, e.Resource)
+		})
+		writes := []string{}
+		for _, e := range events {
+			writes = append(writes, e.Verb+" "+e.Resource+" "+e.Name)
+		}
+		return writes, err
+	}
 }
 
 // gone polls whether the apiserver has no such object, or no such kind.
