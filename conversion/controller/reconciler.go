@@ -44,6 +44,9 @@ const (
 	reasonEditPutBack = "EditPutBack"
 )
 
+// cacheDelay is how long to wait for a cache that doesn't show yet what the apiserver has.
+const cacheDelay = 500 * time.Millisecond
+
 // Reconciler converts ConfigMaps.
 type Reconciler struct {
 	Client   client.Client
@@ -102,8 +105,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.tell(configMap, reasonNameTaken, taken.Error())
 		return ctrl.Result{}, nil
 	}
-	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return ctrl.Result{}, nil // the ConfigMap goes with its namespace, and its event comes by itself
+	case apierrors.IsAlreadyExists(err): // the cache is behind; whose it is will show
+		return ctrl.Result{RequeueAfter: cacheDelay}, nil
 	}
 	return ctrl.Result{}, err
 }

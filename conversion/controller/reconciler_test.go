@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -61,6 +62,9 @@ func TestAConfigMapInANamespaceOnItsWayOutIsLeftToIt(t *testing.T) {
 
 	_, err := converting(errors.New("no answer")).Reconcile(t.Context(), request)
 	g.Expect(err).To(MatchError(ContainSubstring("creating Subject test/httpbin: no answer")), "any other fault is")
+
+	taken := apierrors.NewAlreadyExists(schema.GroupResource{Group: "iter8.tools", Resource: "subjects"}, "httpbin")
+	g.Expect(converting(taken).Reconcile(t.Context(), request)).To(Equal(ctrl.Result{RequeueAfter: 500 * time.Millisecond}), "a cache that is behind is none")
 
 	r := converting(nil)
 	g.Expect(r.Reconcile(t.Context(), request)).To(Equal(ctrl.Result{}))

@@ -34,7 +34,11 @@ func TestMain(m *testing.M) {
 }
 
 // allowed are the errors that these tests make the operator log.
-var allowed = []env.AllowedError{}
+var allowed = []env.AllowedError{
+	{Parts: []string{`"logger":"leaderelection"`, "rror retrieving", "refused by a proxy"}, Because: "a leader is kept from its Lease"},
+	{Parts: []string{`"logger":"leaderelection"`, "Error retrieving lease lock", "context deadline exceeded"}, Because: "a leader is kept from its Lease"},
+	{Parts: []string{"iter8-operator: leader election lost"}, Because: "it ends then"},
+}
 
 func prepare(ctx context.Context, e *env.Environment) (err error) {
 	cluster, k8s = e, e.Client()

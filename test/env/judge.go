@@ -24,7 +24,7 @@ const (
 	maxLine = 4 << 20
 )
 
-// AllowedError is a line of level error that an operator of a suite may log.
+// AllowedError is a line of level error that an operator of a suite may log, or its last word.
 type AllowedError struct {
 	// Parts that the line contains, all of them.
 	Parts []string
@@ -104,16 +104,16 @@ func judgeLog(log io.Reader, allowed []AllowedError) ([]string, error) {
 	seen := map[logLine]bool{} // an error that is logged again, as retries do, says nothing new
 	stopping := false
 	endBlock := func() {
-		if len(block) > 0 {
+		if len(block) > 1 || len(block) == 1 && !isAllowed(block[0], allowed) {
 			findings = append(findings, strings.Join(block[:min(len(block), maxBlock)], "\n"))
-			block = nil
 		}
+		block = nil
 	}
 	for lines.Scan() {
 		line := lines.Text()
 		var logged logLine
 		if json.Unmarshal([]byte(line), &logged) != nil {
-			block = append(block, line) // Go's runtime says something
+			block = append(block, line) // Go's runtime says something, in many lines, or the operator itself in one
 			continue
 		}
 		endBlock()

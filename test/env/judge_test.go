@@ -38,6 +38,8 @@ func TestTheLogOfAnOperatorIsJudged(t *testing.T) {
 		"a level that is worse than an error":      {fatal + "\n", allowed, []string{fatal}},
 		"a data race, as one finding":              {info + "\n" + race + "\n" + info + "\n", nil, []string{race}},
 		"a crash at the end":                       {info + "\n" + crash + "\n", nil, []string{crash}},
+		"a last word that is allowed":              {"iter8-operator: refused by the Reconciler error\n", allowed, nil},
+		"a last word":                              {"iter8-operator: no\n", allowed, []string{"iter8-operator: no"}},
 		"a line that a kill has cut off":           {info + "\n" + refused[:40], nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
