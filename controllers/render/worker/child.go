@@ -146,6 +146,8 @@ var (
 	errChart = errors.New("sending the chart")
 	errLater = errors.New("others are slow already")
 
+	// errKilled says nothing of what was rendered: where memory runs out for all, the kernel kills a worker first.
+	errKilled = fmt.Errorf("%w: the process was killed while it rendered, as the kernel does where memory runs out", render.ErrUnavailable)
 	errMemory = fmt.Errorf("%w: rendering takes more than a worker may have; make the templates do less", ErrMemory)
 )
 
@@ -157,17 +159,23 @@ func (c *child) render(request render.Request, limits Options, goOn func() bool)
 	kind, content, err := c.exchange(request)
 	close(done)
 	sentinel, known := sentinels[kind]
+	if err == nil && kind != frameManifests && !known {
+		err = fmt.Errorf("%w: %c", errFrame, kind)
+	}
 	switch {
 	case errors.Is(err, errChart):
 		c.end()
 		return nil, false, err
-	case err == nil && kind == frameManifests:
-		return content, true, nil
-	case err == nil && known:
-		return nil, true, &remoteError{message: string(content), sentinel: sentinel}
-	default:
+	case errors.Is(err, errFrame): // it is still there
+		c.kill(fmt.Errorf("%w: it answers with %w", ErrDied, err))
+		fallthrough
+	case err != nil:
 		c.end()
 		return nil, false, c.verdict()
+	case known:
+		return nil, true, &remoteError{message: string(content), sentinel: sentinel}
+	default:
+		return content, true, nil
 	}
 }
 
@@ -236,6 +244,8 @@ func (c *child) verdict() error {
 		return fmt.Errorf("%w: templates call each other without an end, by tpl, include or template", ErrRecursion)
 	case slices.ContainsFunc(outOfMemory, func(said string) bool { return strings.Contains(words, said) }):
 		return errMemory
+	case c.state.String() == "signal: killed":
+		return errKilled
 	default:
 		return fmt.Errorf("%w: %s: %s", ErrDied, c.state, c.lastWords.first())
 	}

@@ -1,6 +1,10 @@
 package worker
 
 import (
+	"bufio"
+	"errors"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
@@ -178,12 +182,46 @@ func TestADeathCountsOnlyInAFreshChild(t *testing.T) {
 	g.Expect(p.list()).To(HaveExactElements(Not(BeIdenticalTo(before))))
 }
 
-func TestAChildThatIsKilledByOthersIsSaidToHaveDied(t *testing.T) {
+func TestWhatAChildDiedOf(t *testing.T) {
+	for name, test := range map[string]struct {
+		signal     syscall.Signal
+		want       string
+		remembered int
+	}{
+		"killed, as by the kernel, which is not its render's fault": {syscall.SIGKILL,
+			"the render worker is unavailable: the process was killed while it rendered, as the kernel does where memory runs out", 0},
+		"any other signal": {syscall.SIGTERM, "render limit: the render worker died: signal: terminated: without a word", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			p := poolOf(t, impatient)
+			occupy(t, p)
+			g.Expect(syscall.Kill(p.list()[0].pid, test.signal)).To(Succeed())
+			g.Eventually(func() error {
+				_, err := p.Render(inlineOf(t, "busy", "busy", loop))
+				return err
+			}).Should(MatchError(test.want))
+			g.Expect(p.failures.Len()).To(Equal(test.remembered), "which are not tried again")
+		})
+	}
+}
+
+func TestAChildThatAnswersSomethingElseIsDoneWith(t *testing.T) {
 	g := NewWithT(t)
-	p := poolOf(t, impatient)
-	occupy(t, p)()
-	g.Eventually(func() error {
-		_, err := p.Render(inlineOf(t, "busy", "busy", loop))
-		return err
-	}).Should(MatchError("render limit: the render worker died: signal: killed: without a word"))
+	theirIn, in, err := os.Pipe()
+	g.Expect(err).NotTo(HaveOccurred())
+	out, theirOut, err := os.Pipe()
+	g.Expect(err).NotTo(HaveOccurred())
+	c := &child{in: in, out: out, to: bufio.NewWriter(in), from: bufio.NewReader(out), exited: make(chan struct{})}
+	echo := exec.Command("cat")
+	echo.Stdin, echo.Stdout, echo.SysProcAttr = theirIn, theirOut, attributes()
+	started := make(chan error)
+	go c.keep(echo, started)
+	g.Expect(<-started).To(Succeed())
+	g.Expect(errors.Join(theirIn.Close(), theirOut.Close())).To(Succeed())
+
+	_, alive, err := c.render(inline(t, "x"), Options{Timeout: time.Hour, Quick: time.Hour, Memory: 1 << 40}, nil)
+	g.Expect(alive).To(BeFalse())
+	g.Expect(err).To(MatchError("render limit: the render worker died: it answers with a frame that nobody expects: i"))
+	g.Expect(c.exited).To(BeClosed())
 }

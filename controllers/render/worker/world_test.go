@@ -78,7 +78,7 @@ func occupy(t testing.TB, p *Pool) (release func()) {
 	_, err := p.Render(inlineOf(t, "busy", "busy", loop))
 	g.Expect(err).To(MatchError(render.ErrPending))
 	g.Eventually(p.list).Should(HaveLen(1))
-	return func() { g.Expect(syscall.Kill(p.list()[0].pid, syscall.SIGKILL)).To(Succeed()) }
+	return func() { g.Expect(syscall.Kill(p.list()[0].pid, syscall.SIGTERM)).To(Succeed()) }
 }
 
 // proc is the folder of what the kernel tells of a child.
