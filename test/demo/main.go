@@ -71,7 +71,7 @@ func run(ctx context.Context, out *screen, chosen tutorial, playground bool) err
 	}
 	fmt.Fprintln(out)
 	out.say("Stopping everything …")
-	err = errors.Join(err, s.clear())
+	err = errors.Join(err, s.clear(playground))
 	if err == nil && !playground {
 		out.success(fmt.Sprintf("Every step came out as the tutorial says, in %.0f s.", time.Since(begin).Seconds()))
 	}

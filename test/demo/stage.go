@@ -156,16 +156,18 @@ func (s *stage) operatorLog() string {
 	return strings.Join(lines[max(0, len(lines)-logLines):], "\n")
 }
 
-// clear stops what set has started. The operator must end in good order.
-func (s *stage) clear() error {
-	var errs []error
-	if s.operator != nil {
-		if err := s.operator.Stop(syscall.SIGTERM); err != nil {
-			errs = append(errs, fmt.Errorf("stopping the operator: %w", err))
-		}
+// clear stops what set has started. The operator must end in good order, and after a walk have logged no error; what a
+// person tries out in the playground may well be one.
+func (s *stage) clear(playground bool) error {
+	if s.cluster == nil {
+		return nil
 	}
-	if s.cluster != nil {
-		errs = append(errs, s.cluster.Stop())
+	var judgement error
+	switch {
+	case !playground:
+		judgement = s.cluster.Judge()
+	case s.operator != nil:
+		judgement = s.operator.Stop(syscall.SIGTERM)
 	}
-	return errors.Join(errs...)
+	return errors.Join(judgement, s.cluster.Stop())
 }
