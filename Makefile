@@ -25,8 +25,8 @@ PACKAGES = $$(go list -e ./... | grep -v /test/mesh)
 TESTFLAGS =
 # For make golden alone; a test that rewrites what it compares with can't fail.
 unexport UPDATE_GOLDEN
-# How every suite runs, and what judges it by the packages that have tests. -test.run and the like in GOFLAGS don't get past that.
-GOTEST = go test -json -count=1 -shuffle=on $(RACE) $(TESTFLAGS)
+# How every suite runs, whatever GOFLAGS say of which tests, and what judges it by the packages that have tests.
+GOTEST = go test -json -count=1 -shuffle=on -run=. -skip='^$$' -short=false $(RACE) $(TESTFLAGS)
 VERDICT = $(RUN) ./test/verdict $$(go list -e -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' $(1))
 # The race detector takes a C compiler.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
@@ -43,7 +43,7 @@ IMAGE ?=
 
 .PHONY: help
 help: ## List the targets.
-	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: programs ## Walk through the mirroring tutorial on a control plane of its own, and stop it again.
@@ -119,14 +119,11 @@ bench: programs ## Measure the operator against a floor, with typed policies, wi
 .PHONY: fuzz
 fuzz: ## Fuzz whatever parses what others wrote, each for FUZZTIME (30s).
 	for package in ./conversion ./cmd/kubectl-iter8 ./controllers/chart/index ./controllers/chart/archive ./controllers/render ./controllers/guard; do \
-	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	  targets=$$(go test -list '^Fuzz' $$package | grep '^Fuzz') || { echo "$$package has no fuzz targets" >&2; exit 1; }; \
+	  for target in $$targets; do \
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package || exit; \
 	  done; \
 	done
-
-.PHONY: mutants
-mutants: ## Change the code of pure packages in small ways, and list what no test notices: MUTANTSFLAGS.
-	go run ./test/mutants $(MUTANTSFLAGS)
 
 .PHONY: lint
 lint: ## Run the linters, go vet among them (builds them first: a few minutes).

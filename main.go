@@ -246,6 +246,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	}
 	policies := &routingpolicy.Reconciler{
 		Client:              mgr.GetClient(),
+		Reader:              mgr.GetAPIReader(),
 		Observer:            observer,
 		Charts:              sources,
 		Capabilities:        capabilities,

@@ -74,19 +74,28 @@ type Executor struct {
 // that is rendered stands, and those that others refer to once these are gone; what can't be deleted holds up no other.
 func (x *Executor) Execute(ctx context.Context, client dynamic.Interface, owner Owner, steps []Step) Result {
 	result := Result{Applied: map[Key]bool{}}
-	rendered, unfinished := 0, false
+	rendered, unfinished, wanting := 0, false, 0
 	for _, step := range steps {
-		blocked := unfinished || len(result.Failures) > 0 && isReferredTo(step.Key.Kind)
+		blocked := unfinished || len(result.Failures) > 0 && isReferredTo(step.Key.Kind) || step.Spare && wanting == 0
 		entry, failure := x.take(ctx, client, owner, step, blocked)
 		if entry != nil {
 			result.Inventory = append(result.Inventory, *entry)
 		}
-		if step.Action != Delete {
+		if step.Action != Delete && step.Action != Release {
 			rendered, unfinished = len(result.Inventory), unfinished || failure != nil
 		}
 		if failure != nil {
 			result.Failures = append(result.Failures, *failure)
-		} else if step.Manifest != nil {
+		}
+		if step.Action == Delete && !blocked {
+			switch {
+			case failure != nil && !step.Spare:
+				wanting++
+			case failure == nil && step.Spare:
+				wanting--
+			}
+		}
+		if failure == nil && step.Manifest != nil {
 			result.Applied[step.Key] = true
 		}
 	}

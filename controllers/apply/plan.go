@@ -93,6 +93,8 @@ type Step struct {
 	Entry iter8v1alpha1.AppliedObject
 	// Existing is what the cluster holds, nil if nothing.
 	Existing *Existing
+	// Spare is set for a Delete that is only to be tried in place of one that failed.
+	Spare bool
 }
 
 // Plan decides about every manifest, in their order but for those that others refer to, which come first, and
@@ -159,6 +161,9 @@ func rank(kind string) int {
 // isReferredTo reports whether other objects name those of a kind. A VirtualService that names a subset while there is
 // no DestinationRule with it has its requests answered with an error.
 func isReferredTo(kind string) bool { return kind == "DestinationRule" }
+
+// refers reports whether objects of a kind name such others.
+func refers(kind string) bool { return kind == "VirtualService" }
 
 func decide(owner Owner, step Step) Action {
 	e := step.Existing

@@ -9,10 +9,9 @@ import (
 // MakeRoom returns the steps to take in place of a plan's where the inventory can't list what these would create
 // beside what it lists already, and a message that says so. Where there is room it returns neither.
 //
-// Nothing that is rendered is touched before there is room. Entries without an object of ours are dropped, and of the
-// objects that have left the render as many are deleted as have to be, the oldest first. There are always enough: a
-// policy renders fewer objects than the inventory can list. What was applied last goes last, so that it stands until
-// what takes its place does.
+// What is listed goes on as planned, a mirror that goes above all: only what is new has to wait. Entries without an object
+// of ours are dropped, and of the objects that have left the render as many are deleted as have to be, the oldest that can be first.
+// There are always enough: a policy renders fewer objects than the inventory can list.
 func MakeRoom(inventory []iter8v1alpha1.AppliedObject, steps []Step) (room []Step, message string) {
 	announced, _ := Announced(inventory, steps)
 	missing := len(announced) - iter8v1alpha1.MaxApplied
@@ -21,21 +20,37 @@ func MakeRoom(inventory []iter8v1alpha1.AppliedObject, steps []Step) (room []Ste
 	}
 	message = fmt.Sprintf("the inventory, status.applied, lists %d objects and can list %d, so that none of the %d new ones is applied until %d that left the render are gone",
 		len(inventory), iter8v1alpha1.MaxApplied, len(announced)-len(inventory), missing)
-	going := map[Key]bool{}
+	room = known(inventory, steps)
 	for _, action := range []Action{Release, Delete} {
 		for _, step := range steps {
-			if step.Action == action && (action == Release || missing > 0) {
+			if step.Action == action {
+				step.Spare = missing <= 0
 				room = append(room, step)
-				going[step.Key] = true
 				missing--
 			}
 		}
 	}
-	kept := make([]Step, 0, len(inventory))
+	return room, message
+}
+
+// known returns the steps on rendered objects that are listed already. What refers to one that isn't stays as it is.
+func known(inventory []iter8v1alpha1.AppliedObject, steps []Step) []Step {
+	listed := make(map[Key]bool, len(inventory))
 	for _, entry := range inventory {
-		if key := KeyOf(entry); !going[key] {
-			kept = append(kept, Step{Action: Keep, Key: key, Entry: entry})
+		listed[KeyOf(entry)] = true
+	}
+	var kept []Step
+	missing := false
+	for _, step := range steps {
+		switch {
+		case step.Action == Delete, step.Action == Release, step.Action == Conflict:
+		case !listed[step.Key]:
+			missing = missing || isReferredTo(step.Key.Kind)
+		case missing && refers(step.Key.Kind):
+			kept = append(kept, Step{Action: Keep, Key: step.Key, Entry: step.Entry})
+		default:
+			kept = append(kept, step)
 		}
 	}
-	return append(kept, room...), message
+	return kept
 }

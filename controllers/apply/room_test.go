@@ -1,11 +1,14 @@
 package apply
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 
 	. "github.com/onsi/gomega"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
 
 // numbered are the names PREFIX-FROM to PREFIX-TO.
@@ -61,14 +64,41 @@ func TestAFullInventoryGetsRoomBeforeAnythingNewIsApplied(t *testing.T) {
 			w.Expect(differs).To(BeFalse(), "nothing new is listed")
 			result := w.execute(t, room)
 			calls := []string{}
+			applied := map[Key]bool{}
+			for _, name := range test.rendered {
+				if slices.Contains(last, name) { // what is listed goes on, whatever waits for room
+					calls = append(calls, "patch "+name)
+					applied[Key{routeKind.GroupKind(), name}] = true
+				}
+			}
 			for _, deleted := range test.deleted {
 				calls = append(calls, "delete "+deleted)
 			}
 			w.Expect(w.calls()).To(Equal(calls))
 			lines, _ := listedAs(test.listed...)
-			w.Expect(result.Inventory).To(Equal(lines))
-			w.Expect(result.Applied).To(BeEmpty())
+			listed := func(inventory []iter8v1alpha1.AppliedObject) []string {
+				var names []string
+				for _, entry := range inventory {
+					names = append(names, entry.Name)
+				}
+				return names
+			}
+			w.Expect(listed(result.Inventory)).To(Equal(listed(lines)))
+			w.Expect(result.Applied).To(Equal(applied))
 			w.Expect(result.Failures).To(BeEmpty())
 		})
 	}
+}
+
+func TestAnObjectThatCanNotBeDeletedDoesNotKeepAllRoom(t *testing.T) {
+	w := newWorld(t)
+	inventory, cluster := listedAs(numbered("older", 1, 128)...)
+	w.answers["older-128"] = errors.New("not today")
+	room, message := MakeRoom(inventory, w.plan(routesNamed("next"), inventory, cluster))
+	w.Expect(message).NotTo(BeEmpty())
+	result := w.execute(t, room)
+	w.Expect(w.calls()).To(Equal([]string{"delete older-128", "delete older-127"}))
+	w.Expect(result.Failures).To(HaveLen(1))
+	w.Expect(result.Inventory).To(HaveLen(127))
+	w.Expect(result.Inventory[126].Name).To(Equal("older-128"), "it is still the oldest")
 }

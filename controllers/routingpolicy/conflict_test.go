@@ -59,3 +59,18 @@ func TestAStatusIsNotWrittenOverAnotherThatWasWrittenMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+func TestAStatusIsWrittenWhateverElseOthersWrite(t *testing.T) {
+	subject, policy := simple(), templated("one")
+	w := newWorld(t, subject, policy)
+	w.subjects.OnAdd(subject, false)
+	w.meanwhile = func() {
+		another := w.policy(t)
+		another.Annotations = map[string]string{"example.com/seen": "now"}
+		w.Expect(w.client.Update(t.Context(), another)).To(Succeed())
+	}
+	w.settled(t, "True Succeeded")
+	w.Expect(w.meanwhile).To(BeNil(), "it came between the read and the write")
+	w.Expect(w.written()).To(Equal([]string{"status one?", "status one?", "apply one", "status one"}), "the first one conflicted; nothing was applied again for it")
+	w.Expect(w.policy(t).Annotations).To(HaveKey("example.com/seen"))
+}

@@ -5,6 +5,7 @@ package routingpolicy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +39,9 @@ const conflictRetry = 500 * time.Millisecond
 
 // Reconciler brings the routing objects of policies to what their charts render.
 type Reconciler struct {
-	Client       client.Client
+	Client client.Client
+	// Reader reads from the apiserver, past the cache.
+	Reader       client.Reader
 	Observer     *observe.Observer
 	Charts       *chart.Sources
 	Capabilities *Capabilities
@@ -91,7 +94,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case apierrors.IsConflict(err):
 		s.again = conflictRetry
 	case err != nil:
-		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of RoutingPolicy %s: %w", req, err))
+		if apierrors.IsNotFound(err) {
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, errors.Join(s.retry, fmt.Errorf("writing the status of RoutingPolicy %s: %w", req, err))
 	}
 	return ctrl.Result{RequeueAfter: s.again}, s.retry
 }
@@ -110,13 +116,27 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// patchStatus writes a status, and has the scope go on from what the apiserver answered. It conflicts where the policy was
-// written since it was read: an inventory that is written over another one would lose what that lists. That may have
+// patchStatus writes a status, and has the scope go on from what the apiserver answered. It conflicts where the status was
+// written since it was read, or the spec: an inventory that is written over another one would lose what that lists. That may have
 // been the next leader, and this a write that was on its way for longer than this process has led.
 func (r *Reconciler) patchStatus(ctx context.Context, s *scope, status iter8v1alpha1.RoutingPolicyStatus) error {
-	updated := s.policy.DeepCopy()
+	err := r.patchStatusOf(ctx, s, s.policy, status)
+	if !apierrors.IsConflict(err) {
+		return err
+	}
+	// One who goes on writing other things, such as annotations, must not keep the status from being written.
+	live := &iter8v1alpha1.RoutingPolicy{}
+	if r.Reader.Get(ctx, s.name(), live) != nil || live.UID != s.policy.UID || live.Generation != s.policy.Generation ||
+		!equality.Semantic.DeepEqual(live.Status, s.policy.Status) {
+		return err
+	}
+	return r.patchStatusOf(ctx, s, live, status)
+}
+
+func (r *Reconciler) patchStatusOf(ctx context.Context, s *scope, policy *iter8v1alpha1.RoutingPolicy, status iter8v1alpha1.RoutingPolicyStatus) error {
+	updated := policy.DeepCopy()
 	updated.Status = status
-	if err := r.Client.Status().Patch(ctx, updated, client.MergeFromWithOptions(s.policy, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := r.Client.Status().Patch(ctx, updated, client.MergeFromWithOptions(policy, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}
 	r.written.Remember(updated)

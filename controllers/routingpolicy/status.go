@@ -66,8 +66,9 @@ func (s *scope) finish(now metav1.Time) *iter8v1alpha1.RoutingPolicyStatus {
 	status.ObservedGeneration = s.policy.Generation
 	if s.result != nil {
 		status.Applied = s.result.Inventory
-		status.Mirrors = s.mirrors()
-		status.MirrorTargets = conditions.Truncate(routes.Targets(status.Mirrors), maxTargets)
+		mirrors := s.mirrors()
+		status.Mirrors = bounded(mirrors)
+		status.MirrorTargets = conditions.Truncate(routes.Targets(mirrors), maxTargets)
 		if len(s.result.Failures) == 0 {
 			status.Chart, status.Variants = s.rendered()
 		}
@@ -110,7 +111,7 @@ func (s *scope) mirrors() []iter8v1alpha1.Mirror {
 			}
 		}
 	}
-	return bounded(mirrors)
+	return mirrors
 }
 
 // bounded returns as many of the mirrors as a status can hold.

@@ -142,6 +142,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	live := apply.NewLive(t.Context(), apply.LiveOptions{Client: w.cluster, Mapper: mapper})
 	w.reconciler = &Reconciler{
 		Client:       w.client,
+		Reader:       w.client,
 		Observer:     observer,
 		Charts:       sources,
 		Capabilities: NewCapabilities(served(gateway()), routeKinds),

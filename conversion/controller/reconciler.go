@@ -97,7 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		r.tell(configMap, reasonConvertedInPart, strings.Join(messages, "; "))
 	}
-	err = errors.Join(r.mirror(ctx, configMap, result.Subject, &iter8v1alpha1.Subject{}),
+	err, behind := faults(r.mirror(ctx, configMap, result.Subject, &iter8v1alpha1.Subject{}),
 		r.mirror(ctx, configMap, result.Policy, &iter8v1alpha1.RoutingPolicy{}))
 	unconverted.DeleteLabelValues(req.Namespace, req.Name)
 	if taken := (*nameTakenError)(nil); errors.As(err, &taken) {
@@ -105,13 +105,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		r.tell(configMap, reasonNameTaken, taken.Error())
 		return ctrl.Result{}, nil
 	}
-	switch {
-	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return ctrl.Result{}, nil // the ConfigMap goes with its namespace, and its event comes by itself
-	case apierrors.IsAlreadyExists(err): // the cache is behind; whose it is will show
+	if behind && err == nil {
 		return ctrl.Result{RequeueAfter: cacheDelay}, nil
 	}
 	return ctrl.Result{}, err
+}
+
+// faults joins those errors that are faults. A ConfigMap in a namespace on its way out goes with it, and its event comes by
+// itself. Where an object exists already the cache is behind, and will show whose it is.
+func faults(errs ...error) (fault error, behind bool) {
+	for _, err := range errs {
+		switch {
+		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		case apierrors.IsAlreadyExists(err):
+			behind = true
+		default:
+			fault = errors.Join(fault, err)
+		}
+	}
+	return fault, behind
 }
 
 // selected tells whether the ConfigMaps of a namespace are to be converted.

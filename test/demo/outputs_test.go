@@ -32,7 +32,7 @@ func TestTheTutorialsShowWhatKubectlPrints(t *testing.T) {
 	output, err := os.CreateTemp(t.TempDir(), "output")
 	g.Expect(err).NotTo(HaveOccurred())
 	s := &stage{screen: newScreen(output), tutorial: istio}
-	t.Cleanup(func() { g.Expect(s.clear()).To(Succeed()) })
+	t.Cleanup(func() { g.Expect(s.clear(false)).To(Succeed()) })
 	g.Expect(s.set(t.Context())).To(Succeed())
 	for _, document := range []struct{ name, content string }{
 		{"README.md", section(t, "The tutorial")},

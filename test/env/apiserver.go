@@ -82,9 +82,6 @@ func (e *Environment) startAPIServer(ctx context.Context) error {
 	if err := e.configureAPIServer(server); err != nil {
 		return err
 	}
-	if err := e.configureAPIServer(server); err != nil {
-		return err
-	}
 	if err := e.setPorts(etcd, server); err != nil {
 		return err
 	}

@@ -61,6 +61,11 @@ func run(m *testing.M) int {
 		select {}
 	}
 	code := m.Run()
+	refused := env.AllowedError{Parts: []string{"iter8-operator: unknown flag: --no-such-flag"}, Because: "that one must not start"}
+	if err := plane.Judge(refused); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	if err := plane.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, "Stop:", err)
 		return 1

@@ -18,6 +18,8 @@ const (
 	maxFindings = 20
 	// maxBlock is how many lines are quoted of what isn't a line of the log: a stack trace, a report of the race detector.
 	maxBlock = 60
+	// panicMessage is what controller-runtime logs when it has recovered a panic.
+	panicMessage = "Observed a panic"
 	// stopMessage is what controller-runtime logs when it is told to stop. What is under way then is cut off.
 	stopMessage = "Stopping and waiting for non leader election runnables"
 	// maxLine is the length of the longest line that is read. The operator's own are shorter by far.
@@ -74,8 +76,12 @@ func (e *Environment) Judge(allowed ...AllowedError) error {
 func (o *Operator) judgeEnd() []string {
 	err := o.Stop(syscall.SIGTERM)
 	switch {
+	case o.failed:
+		return nil
 	case o.byItself:
 		return []string{fmt.Sprintf("process %d ended by itself: %s", o.PID(), o.exit())}
+	case o.left:
+		return []string{fmt.Sprintf("process %d left processes behind when it ended", o.PID())}
 	case err != nil && !o.killed.Load() && !o.mayEnd.Load():
 		return []string{fmt.Sprintf("process %d ended in disorder: %s", o.PID(), err)}
 	default:
@@ -118,11 +124,11 @@ func judgeLog(log io.Reader, allowed []AllowedError) ([]string, error) {
 		}
 		endBlock()
 		stopping = stopping || logged.Msg == stopMessage
-		cutOff := stopping && strings.Contains(logged.Error, "context canceled")
+		cutOff := stopping && strings.Contains(logged.Error, "context canceled") && logged.Msg != panicMessage
 		if !seen[logged] && !cutOff && logged.isFault(line, allowed) {
 			findings = append(findings, line)
+			seen[logged] = true
 		}
-		seen[logged] = true
 	}
 	endBlock()
 	return findings, lines.Err()
@@ -136,7 +142,7 @@ func (l logLine) isFault(line string, allowed []AllowedError) bool {
 	case "debug", "info":
 		return false
 	case "error":
-		return l.Msg == "Observed a panic" || !isAllowed(line, allowed)
+		return l.Msg == panicMessage || !isAllowed(line, allowed)
 	default: // panic, fatal, and whatever there may be
 		return true
 	}

@@ -1,6 +1,9 @@
 package env
 
 import (
+	"errors"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -44,6 +47,34 @@ func TestTheLogOfAnOperatorIsJudged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			NewWithT(t).Expect(judgeLog(strings.NewReader(c.log), c.allowed)).To(Equal(c.findings))
+		})
+	}
+}
+
+func TestTheEndOfAnOperatorIsJudged(t *testing.T) {
+	for name, c := range map[string]struct {
+		set   func(*Operator)
+		finds string
+	}{
+		"in good order":                           {func(*Operator) {}, ""},
+		"killed by a test":                        {func(o *Operator) { o.killed.Store(true); o.err = errors.New("signal: killed") }, ""},
+		"by itself, as announced":                 {func(o *Operator) { o.mayEnd.Store(true); o.err = errors.New("exit status 1") }, ""},
+		"by itself":                               {func(o *Operator) { o.byItself = true }, "ended by itself: exit status 0"},
+		"with an error when it was stopped":       {func(o *Operator) { o.err = errors.New("exit status 66") }, "ended in disorder: exit status 66"},
+		"killed since it did not heed a signal":   {func(o *Operator) { o.stopped.Store(true); o.err = errors.New("signal: killed") }, "ended in disorder: signal: killed"},
+		"with processes that go on":               {func(o *Operator) { o.left = true }, "left processes behind"},
+		"that never became ready, as was noticed": {func(o *Operator) { o.failed, o.byItself = true, true }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			o := &Operator{Process: &Process{done: make(chan struct{}), cmd: &exec.Cmd{Process: &os.Process{Pid: 1}}}}
+			close(o.done)
+			c.set(o)
+			if findings := o.judgeEnd(); c.finds == "" {
+				g.Expect(findings).To(BeEmpty())
+			} else {
+				g.Expect(findings).To(ConsistOf(ContainSubstring(c.finds)))
+			}
 		})
 	}
 }

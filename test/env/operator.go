@@ -27,12 +27,14 @@ type Operator struct {
 	*Process
 	// MetricsAddress and HealthAddress are where it listens, as host:port.
 	MetricsAddress, HealthAddress string
+
+	failed bool // it never became ready
 }
 
 // StartOperator runs the operator's binary, and returns when /readyz answers 200. What is still running when
 // the Environment stops is killed.
 func (e *Environment) StartOperator(ctx context.Context, options OperatorOptions) (*Operator, error) {
-	path, err := e.binaries.path(operatorBinary, "run make programs")
+	path, err := e.binaries.path(operatorBinary, "run make test-programs")
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +61,11 @@ func (e *Environment) StartOperator(ctx context.Context, options OperatorOptions
 		return nil, err
 	}
 	operator := &Operator{Process: p, MetricsAddress: metrics}
+	e.mu.Lock()
+	e.operators = append(e.operators, operator)
+	e.mu.Unlock()
 	if err := p.waitReady(ctx, operator.ready); err != nil {
+		operator.failed = true // the caller knows; its log is judged all the same
 		p.Kill()
 		return nil, fmt.Errorf("starting the operator: %w", err)
 	}

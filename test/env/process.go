@@ -43,9 +43,10 @@ type Process struct {
 	// stopped, killed and mayEnd are set before the process is told to end, or its end is announced.
 	stopped, killed, mayEnd atomic.Bool
 	done                    chan struct{}
-	// err is that of the end, and byItself is set if nothing led to expect it. They are read after done.
-	err      error
-	byItself bool
+	// err is that of the end, byItself is set if nothing led to expect it, and left if processes of its group outlived it. They are
+	// read after done.
+	err            error
+	byItself, left bool
 }
 
 // startProcess runs a program until it ends or is stopped.
@@ -62,6 +63,7 @@ func (e *Environment) startProcess(name, path, logFile string, args ...string) (
 	cmd := exec.Command(path, args...)
 	cmd.Dir = e.dir
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), "GORACE=") // races are looked for in the log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
@@ -70,6 +72,11 @@ func (e *Environment) startProcess(name, path, logFile string, args ...string) (
 	p.reaper.watch(p.PID())
 	go func() {
 		p.err = cmd.Wait()
+		// Render workers have groups of their own, and die with the operator.
+		p.left = !p.killed.Load() && syscall.Kill(-p.PID(), 0) == nil
+		if p.left {
+			_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
+		}
 		p.byItself = !p.stopped.Load() && !p.killed.Load() && !p.mayEnd.Load()
 		p.reaper.unwatch(p.PID())
 		close(p.done)
@@ -119,6 +126,7 @@ func (p *Process) Stop(signal syscall.Signal) error {
 
 // Kill ends the process at once by SIGKILL, with whatever it started itself, and waits for its end.
 func (p *Process) Kill() {
+	p.killed.Store(true)
 	p.kill()
 	<-p.done
 }
@@ -128,7 +136,7 @@ func (p *Process) ExpectEnd() { p.mayEnd.Store(true) }
 
 // kill ends the process at once, with whatever it started itself.
 func (p *Process) kill() {
-	p.killed.Store(true)
+	p.stopped.Store(true)
 	p.once.Do(func() {
 		select {
 		case <-p.done: // its id may be another's by now

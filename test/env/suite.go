@@ -42,19 +42,20 @@ func (s Suite) Run(tests interface{ Run() int }) int {
 	if err != nil {
 		return report(errors.Join(err, s.cleanup()))
 	}
-	if s.Prepare != nil {
-		if err := s.Prepare(ctx, e); err != nil {
-			return report(errors.Join(err, s.cleanup(), e.Stop()))
-		}
-	}
 	finished := make(chan struct{})
 	go func() {
 		select {
-		case err := <-ended: // what the tests still wait for won't come
+		case err := <-ended: // what the suite still waits for won't come
 			os.Exit(max(1, report(errors.Join(err, s.cleanup(), e.Stop()))))
 		case <-finished:
 		}
 	}()
+	if s.Prepare != nil {
+		if err := s.Prepare(ctx, e); err != nil {
+			e.printLogs()
+			return report(errors.Join(err, s.cleanup(), e.Stop()))
+		}
+	}
 	code := tests.Run()
 	close(finished)
 	judgement := e.Judge(s.Allowed...)
@@ -90,11 +91,8 @@ func (e *Environment) printLogs() {
 	}
 }
 
-// supervise has the operator judged at the end, and its end reported if it comes without having been asked for.
+// supervise has the operator's end reported if it comes without having been asked for.
 func (e *Environment) supervise(o *Operator) {
-	e.mu.Lock()
-	e.operators = append(e.operators, o)
-	e.mu.Unlock()
 	if e.options.OnOperatorEnd == nil {
 		return
 	}

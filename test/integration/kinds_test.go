@@ -60,7 +60,7 @@ func (s *scene) serve(crd *apiextensionsv1.CustomResourceDefinition) (withdraw f
 	list.SetAPIVersion(crd.Spec.Group + "/" + version)
 	list.SetKind(crd.Spec.Names.ListKind)
 	served := func() error {
-		return client.IgnoreNotFound(k8s.List(context.Background(), list, client.InNamespace(s.namespace)))
+		return k8s.List(context.Background(), list, client.InNamespace(s.namespace))
 	}
 	withdraw = func() {
 		gone := func() bool {

@@ -5,6 +5,7 @@ package lifecycle
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,14 +58,17 @@ func newWorld(t *testing.T, options env.Options) *world {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	options.Workloads = true
+	options.OnOperatorEnd = func(err error) { // what the test still waits for won't come; env's reaper clears up
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	var err error
 	w.cluster, err = env.Start(ctx, options)
 	w.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() {
 		judgement := w.cluster.Judge(env.AllowedError{Parts: []string{"error retrieving resource lock", "is forbidden"},
 			Because: "helm uninstall takes the rights away before the process is stopped"})
-		w.Expect(w.cluster.Stop()).To(Succeed())
-		w.Expect(judgement).NotTo(HaveOccurred())
+		w.Expect(errors.Join(judgement, w.cluster.Stop())).To(Succeed())
 	})
 	w.k8s = w.cluster.Client()
 	w.Expect(w.cluster.Kubeconfig(w.kubeconfig)).To(Succeed())

@@ -28,7 +28,7 @@ const (
 // calls are what a render has no use for. Each does nothing, or fails for another reason, where it isn't forbidden.
 func calls() []call {
 	file, nothing := text("/etc/hostname"), text("/nothing/is/here")
-	scratch := text(os.TempDir() + "/iter8-worker-test")
+	scratch := text(fmt.Sprintf("%s/iter8-worker-test-%d", os.TempDir(), os.Getpid()))
 	return []call{
 		{"open a file", unix.SYS_OPENAT, [5]uintptr{here, file, unix.O_RDONLY}},
 		{"create a file", unix.SYS_OPENAT, [5]uintptr{here, scratch, unix.O_WRONLY | unix.O_CREAT, 0o600}},

@@ -15,11 +15,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/lru"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"iter8.tools/operator/controllers/render"
 )
@@ -39,7 +41,8 @@ type Options struct {
 	Children int
 	// Quick is how much of a processor's time a render may take a child from others. One that takes more is a slow one, and
 	// of these there is always one less than there are children; the others have to wait, and begin again then. It isn't
-	// counted by the clock: on a busy machine every render would be slow, and then be left with no processor at all.
+	// counted by the clock, up to ten times as much: on a busy machine every render would be slow, and then be left with no
+	// processor at all.
 	Quick time.Duration
 	// Timeout of a render.
 	Timeout time.Duration
@@ -51,7 +54,7 @@ type Options struct {
 
 // Defaults are the options of the operator.
 var Defaults = Options{
-	Children: 2, Quick: 300 * time.Millisecond, Timeout: 10 * time.Second, Memory: raceFactor * 64 << 20, Patience: 25 * time.Millisecond,
+	Children: 2, Quick: raceFactor * 300 * time.Millisecond, Timeout: 10 * time.Second, Memory: raceFactor * 64 << 20, Patience: 25 * time.Millisecond,
 }
 
 // Pool is a render.Worker. Its children start with the first renders, and end with Start.
@@ -331,6 +334,10 @@ func (p *Pool) attempt(j *job, c *child) ([]byte, *child, error) {
 			return manifests, c, err
 		}
 		p.end(c)
+		if said := c.lastWords.String(); strings.Contains(said, "DATA RACE") || strings.Contains(said, "panic: ") {
+			// Whatever was rendered, this is a fault of the program, which a second try must not hide.
+			log.Log.WithName("render-worker").Error(err, "A render worker crashed", "said", said)
+		}
 		c = nil
 		switch {
 		case p.ended():
