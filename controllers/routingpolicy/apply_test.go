@@ -78,7 +78,6 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		}, "making a client for ServiceAccount test/router"},
 		"not a policy that has gone": {func(_ *testing.T, w *world) {
 			w.answer("status web?", apierrors.NewNotFound(schema.GroupResource{Resource: "routingpolicies"}, "policy"))
-			w.answer("status", apierrors.NewNotFound(schema.GroupResource{Resource: "routingpolicies"}, "policy"))
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
