@@ -23,7 +23,7 @@ const mirroringAll = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute
 	"{{ range .Values.iter8.variants }}{{ if .available }}{type: RequestMirror, requestMirror: {backendRef: {name: {{ .name }} }" +
 	"{{ if .weighted }}, percent: {{ .weight }}{{ end }} } }, {{ end }}{{ end }}]}]}}"
 
-// attached gives the cluster a Gateway edge, whose class publishes features.
+// attached creates a Gateway edge in the cluster, whose class publishes features.
 func (w *world) attached(t *testing.T, features string) {
 	t.Helper()
 	gateway := manifest(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: edge, namespace: test}, spec: {gatewayClassName: shiny}}")
