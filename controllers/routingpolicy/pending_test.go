@@ -1,10 +1,13 @@
 package routingpolicy
 
 import (
+	"errors"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -32,4 +35,21 @@ func TestNothingIsDecidedWhileAVariantIsBeingRead(t *testing.T) {
 	w.Expect(w.cluster.Tracker().Create(deployments, aDeployment(metav1.ConditionFalse), "test")).To(Succeed())
 	w.subjects.OnAdd(subject, false)
 	w.settled(t, "True Succeeded: 1 object applied for v1 not available")
+}
+
+func TestNothingIsDecidedWhileRoutesAreBeingRead(t *testing.T) {
+	w := newWorld(t, simple(), templated("web"))
+	w.cluster.PrependReactor("list", "httproutes", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, errors.New("connection refused")
+	})
+	for range 3 {
+		result, err := w.reconcileOnce(t)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Expect(result).To(Equal(ctrl.Result{}), "an event tells of the end")
+	}
+	w.Expect(w.written()).To(BeEmpty())
+	w.cluster.Lock()
+	w.cluster.ReactionChain = w.cluster.ReactionChain[1:]
+	w.cluster.Unlock()
+	w.settled(t, "True Succeeded: 1 object applied")
 }

@@ -23,7 +23,7 @@ const mirroringAll = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute
 	"{{ range .Values.iter8.variants }}{{ if .available }}{type: RequestMirror, requestMirror: {backendRef: {name: {{ .name }} }" +
 	"{{ if .weighted }}, percent: {{ .weight }}{{ end }} } }, {{ end }}{{ end }}]}]}}"
 
-// attached gives the cluster a Gateway edge, whose class publishes features.
+// attached creates a Gateway edge in the cluster, whose class publishes features.
 func (w *world) attached(t *testing.T, features string) {
 	t.Helper()
 	gateway := manifest(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: edge, namespace: test}, spec: {gatewayClassName: shiny}}")
@@ -83,6 +83,8 @@ func TestWhatIsRoutedWhereAGatewayLacksAFeature(t *testing.T) {
 			refusal(noSeveral + "; " + noPercentage), nil, []string{"v2", "v3"}},
 		"a variant stands that takes what isn't listed any more": {"{name: HTTPRoute}", []string{"v2"}, []render.Variant{whole("v2")}, done,
 			refusal(noMirror), nil, []string{"v2"}},
+		"a variant comes that takes what isn't listed, and another never came": {mirror, nil, []render.Variant{gone("v2"), part("v3")}, done,
+			refusal(noPercentage), nil, []string{"v3"}},
 		"a variant comes as another goes": {mirror, []string{"v2"}, []render.Variant{gone("v2"), part("v3")}, proceed,
 			nil, refusal(noPercentage), nil},
 		"a variant comes as another goes, and a third stays": {mirror, []string{"v2", "v4"}, []render.Variant{gone("v2"), part("v3"), whole("v4")}, proceed,
@@ -190,9 +192,14 @@ func TestWhatIsWithheldIsToldAndTheRestIsApplied(t *testing.T) {
 	w.attached(t, "{name: HTTPRouteRequestMirror}")
 	w.Expect(w.cluster.Tracker().Create(deployments, aDeployment(metav1.ConditionFalse), "test")).To(Succeed())
 	w.subjects.OnAdd(subject, false)
-	got := w.settled(t, "False UnsupportedByGateway: HTTPRoute web mirrors a part of the requests")
+	w.Eventually(func() any { // and not longer, since what is withheld is refused as a whole from then on
+		_, _ = w.reconcileOnce(t)
+		return w.route("web")
+	}).ShouldNot(BeNil())
+	got := w.policy(t)
 	w.Expect(meta.FindStatusCondition(got.Status.Conditions, iter8v1alpha1.ConditionApplied)).To(And(
-		HaveField("Status", metav1.ConditionFalse), HaveField("Reason", iter8v1alpha1.ReasonUnsupportedByGateway)))
+		HaveField("Status", metav1.ConditionFalse), HaveField("Reason", iter8v1alpha1.ReasonUnsupportedByGateway),
+		HaveField("Message", HavePrefix("HTTPRoute web mirrors a part of the requests"))))
 	w.Expect(got.Status.Variants).To(Equal([]iter8v1alpha1.RenderedVariant{{Name: "v1"}, {Name: "v3"}}), "v3 counts as not available")
 	w.Expect(got.Status.Mirrors).To(BeEmpty())
 	w.Expect(routes.Mirrors(w.route("web"))).To(BeEmpty(), "that of v1 is gone")

@@ -22,7 +22,7 @@ type call struct {
 const (
 	none   = ^uintptr(0)        // -1, which is no descriptor, process or command
 	here   = ^uintptr(0) - 99   // AT_FDCWD
-	nobody = uintptr(1<<31 - 1) // the number of no process
+	absent = uintptr(1<<31 - 1) // the number of no process
 )
 
 // calls are what a render has no use for. Each does nothing, or fails for another reason, where it isn't forbidden.
@@ -48,11 +48,11 @@ func calls() []call {
 		{"listen", unix.SYS_LISTEN, [5]uintptr{none}},
 		{"sendmsg", unix.SYS_SENDMSG, [5]uintptr{none}},
 		{"execveat", unix.SYS_EXECVEAT, [5]uintptr{here, nothing}},
-		{"pidfd_open", unix.SYS_PIDFD_OPEN, [5]uintptr{nobody}},
+		{"pidfd_open", unix.SYS_PIDFD_OPEN, [5]uintptr{absent}},
 		{"pidfd_send_signal", unix.SYS_PIDFD_SEND_SIGNAL, [5]uintptr{none}},
-		{"ptrace", unix.SYS_PTRACE, [5]uintptr{unix.PTRACE_DETACH, nobody}},
-		{"process_vm_readv", unix.SYS_PROCESS_VM_READV, [5]uintptr{nobody}},
-		{"process_vm_writev", unix.SYS_PROCESS_VM_WRITEV, [5]uintptr{nobody}},
+		{"ptrace", unix.SYS_PTRACE, [5]uintptr{unix.PTRACE_DETACH, absent}},
+		{"process_vm_readv", unix.SYS_PROCESS_VM_READV, [5]uintptr{absent}},
+		{"process_vm_writev", unix.SYS_PROCESS_VM_WRITEV, [5]uintptr{absent}},
 		{"unshare", unix.SYS_UNSHARE, [5]uintptr{}},
 		{"setns", unix.SYS_SETNS, [5]uintptr{none}},
 		{"mount", unix.SYS_MOUNT, [5]uintptr{}},

@@ -1,0 +1,100 @@
+package routingpolicy
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clienttesting "k8s.io/client-go/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+func TestKindsThatCanNotBeWatched(t *testing.T) {
+	forbidden := func(resource schema.GroupVersionResource) func(*world) {
+		return func(w *world) {
+			w.cluster.PrependReactor("list", resource.Resource, func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewForbidden(resource.GroupResource(), "", errors.New("not you"))
+			})
+		}
+	}
+	for name, test := range map[string]struct {
+		spoil func(*world)
+		// listed is an object that was applied, and isn't rendered any more.
+		listed  iter8v1alpha1.AppliedObject
+		ready   string
+		applied bool
+	}{
+		"what is rendered may not be read": {forbidden(httpRoutes), iter8v1alpha1.AppliedObject{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: "u"},
+			"False Forbidden: HTTPRoute.gateway.networking.k8s.io can't be watched: may not list httproutes.gateway.networking.k8s.io", false},
+		"what left the render may not be read": {forbidden(deployments), iter8v1alpha1.AppliedObject{APIVersion: "apps/v1", Kind: "Deployment", Name: "old", UID: "u"},
+			"False Forbidden: Deployment.apps can't be watched: may not list deployments.apps", false},
+		"the kind of what left the render is gone": {func(*world) {}, iter8v1alpha1.AppliedObject{APIVersion: "networking.istio.io/v1", Kind: "VirtualService", Name: "old", UID: "u"},
+			"True Succeeded: 1 object applied", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := templated("web")
+			policy.Status.Applied = []iter8v1alpha1.AppliedObject{test.listed}
+			w := newWorld(t, simple(), policy)
+			test.spoil(w)
+			got := w.settled(t, test.ready)
+			if test.applied {
+				w.Expect(got.Status.Applied).To(HaveExactElements(HaveField("Name", "web")))
+				w.Expect(w.route("web")).NotTo(BeNil())
+			} else {
+				w.Expect(got.Status.Applied).To(Equal(policy.Status.Applied))
+				w.Expect(w.route("web")).To(BeNil())
+			}
+		})
+	}
+}
+
+func TestWhatIsTriedAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(*testing.T, *world)
+		err   string
+	}{
+		"a Subject that the cache doesn't give": {func(_ *testing.T, w *world) {
+			w.reconciler.Client = interceptor.NewClient(w.client.(client.WithWatch), interceptor.Funcs{
+				Get: func(ctx context.Context, c client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+					if _, ok := object.(*iter8v1alpha1.Subject); ok {
+						return errors.New("the cache is not started")
+					}
+					return c.Get(ctx, key, object, options...)
+				},
+			})
+		}, "the cache is not started"},
+		"an account that has no client": {func(t *testing.T, w *world) {
+			policy := w.policy(t)
+			policy.Spec.ServiceAccountName = "router"
+			w.Expect(w.client.Update(t.Context(), policy)).To(Succeed())
+		}, "making a client for ServiceAccount test/router"},
+		"not a policy that has gone": {func(_ *testing.T, w *world) {
+			w.answer("status web?", apierrors.NewNotFound(schema.GroupResource{Resource: "routingpolicies"}, "policy"))
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, simple(), templated("web"))
+			kind := httpRoutes.GroupVersion().WithKind("HTTPRoute")
+			s := newScope(templated("web"))
+			s.manifests = append(s.manifests, manifest(t, aRoute("web", "")))
+			w.Eventually(func() bool { w.reconciler.follow(s); return w.reconciler.Live.State(kind).Synced }).Should(BeTrue())
+			test.spoil(t, w)
+			result, err := w.reconcileOnce(t)
+			w.Expect(result).To(Equal(ctrl.Result{}))
+			if test.err == "" {
+				w.Expect(err).NotTo(HaveOccurred())
+			} else {
+				w.Expect(err).To(MatchError(ContainSubstring(test.err)))
+			}
+			w.Expect(w.route("web")).To(BeNil())
+		})
+	}
+}
