@@ -37,8 +37,9 @@ func (s *scene) requests(since time.Time, filter func(env.AuditEvent) bool) func
 	}
 }
 
+// writes are requests to change something, dry runs among them.
 func (s *scene) writes(since time.Time) func() []string {
-	return s.requests(since, env.AuditEvent.IsWrite)
+	return s.requests(since, func(e env.AuditEvent) bool { return e.IsWrite() || strings.Contains(e.URI, "dryRun=All") })
 }
 
 // reads returns what the operator read since a moment, of the scene's namespace or of all, but for what it asks by the clock:

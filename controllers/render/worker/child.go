@@ -26,10 +26,6 @@ const startTimeout = 10 * time.Second
 // lookInterval is how often the memory of a child is looked at. It gets hold of 10 MiB meanwhile.
 const lookInterval = 5 * time.Millisecond
 
-// waitFactor is how many times Options.Quick a render may take by the clock before it is slow as well: one that only waits,
-// for memory above all, keeps a child from others too.
-const waitFactor = 10
-
 // maxLastWords is how much of what a child writes to stderr is kept: what it died of comes first.
 const maxLastWords = 16 << 10
 
@@ -188,7 +184,7 @@ func (c *child) watch(limits Options, goOn func() bool, done <-chan struct{}) {
 	timer := time.NewTimer(limits.Timeout)
 	defer timer.Stop()
 	before, slow := used(c.pid), false
-	long := time.Now().Add(waitFactor * limits.Quick)
+	long := time.Now().Add(limits.Timeout / 2) // what only waits, for memory above all, keeps the child from others too
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
 	for {

@@ -41,7 +41,7 @@ type Options struct {
 	Children int
 	// Quick is how much of a processor's time a render may take a child from others. One that takes more is a slow one, and
 	// of these there is always one less than there are children; the others have to wait, and begin again then. It isn't
-	// counted by the clock, up to ten times as much: on a busy machine every render would be slow, and then be left with no
+	// counted by the clock, up to half of Timeout: on a busy machine every render would be slow, and then be left with no
 	// processor at all.
 	Quick time.Duration
 	// Timeout of a render.
