@@ -155,7 +155,7 @@ func constantOf(t *testing.T, name string) int64 {
 	t.Helper()
 	g := NewWithT(t)
 	dot := strings.LastIndex(name, ".")
-	files, err := filepath.Glob(filepath.Join("../..", name[:dot], "*.go"))
+	files, err := filepath.Glob(filepath.Join("..", "..", name[:dot], "*.go"))
 	g.Expect(err).NotTo(HaveOccurred())
 	var found []int64
 	for _, file := range files {

@@ -13,7 +13,7 @@ import (
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
 
-var noSlices = apierrors.NewForbidden(sliceResource.GroupResource(), "", errors.New("not for you"))
+var errNoSlices = apierrors.NewForbidden(sliceResource.GroupResource(), "", errors.New("not for you"))
 
 const whyNoSlices = "endpointslices.discovery.k8s.io: endpointslices.discovery.k8s.io is forbidden: not for you"
 
@@ -34,7 +34,7 @@ func TestAServiceWhoseEndpointsAreNotReadIsNotUnavailable(t *testing.T) {
 	}{
 		"they are being read, as after a restart": {errors.New("connection refused"),
 			Variant{Name: "v1", State: Pending, Problems: []Problem{{Pending, "Service web is being read"}}}},
-		"they may not be read": {noSlices,
+		"they may not be read": {errNoSlices,
 			Variant{Name: "v1", State: Unknown, Problems: []Problem{{Unknown, "Service web can't be read (discovery.k8s.io/v1 EndpointSlice): may not list " + whyNoSlices}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestAServiceWhoseEndpointsCanNotBeWatchedAnyMoreIsJudgedAsLastSeen(t *testi
 	w.create(services, aService("web", "app: web"))
 	w.create(sliceResource, aSlice("web-1", "web", "true"))
 	w.client.PrependWatchReactor("endpointslices", func(clienttesting.Action) (bool, apiwatch.Interface, error) {
-		return true, nil, noSlices
+		return true, nil, errNoSlices
 	})
 	s := subject("web", service("web"))
 	w.follow(s)

@@ -97,7 +97,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		r.tell(configMap, reasonConvertedInPart, strings.Join(messages, "; "))
 	}
-	err, behind := faults(r.mirror(ctx, configMap, result.Subject, &iter8v1alpha1.Subject{}),
+	behind, err := faults(r.mirror(ctx, configMap, result.Subject, &iter8v1alpha1.Subject{}),
 		r.mirror(ctx, configMap, result.Policy, &iter8v1alpha1.RoutingPolicy{}))
 	unconverted.DeleteLabelValues(req.Namespace, req.Name)
 	if taken := (*nameTakenError)(nil); errors.As(err, &taken) {
@@ -113,7 +113,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // faults joins those errors that are faults. A ConfigMap in a namespace on its way out goes with it, and its event comes by
 // itself. Where an object exists already the cache is behind, and will show whose it is.
-func faults(errs ...error) (fault error, behind bool) {
+func faults(errs ...error) (behind bool, fault error) {
 	for _, err := range errs {
 		switch {
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
@@ -123,7 +123,7 @@ func faults(errs ...error) (fault error, behind bool) {
 			fault = errors.Join(fault, err)
 		}
 	}
-	return fault, behind
+	return behind, fault
 }
 
 // selected tells whether the ConfigMaps of a namespace are to be converted.

@@ -200,7 +200,7 @@ func TestTheAuditLogCountsWrites(t *testing.T) {
 
 	rotated := filepath.Join(plane.Dir(), "audit-2026-11-28T18-15-14.000.log") // as the apiserver names it
 	g.Expect(os.WriteFile(rotated, nil, 0o600)).To(Succeed())
-	defer os.Remove(rotated) //nolint:errcheck // goes with the directory
+	defer os.Remove(rotated)
 	_, err = plane.AuditEvents(nil)
 	g.Expect(err).To(MatchError(ContainSubstring("rotated")))
 }

@@ -65,7 +65,7 @@ func TestAKilledParentLeavesNoProcessAndNoDirectory(t *testing.T) {
 	stdout, err := parent.StdoutPipe()
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(parent.Start()).To(Succeed())
-	defer parent.Process.Kill() //nolint:errcheck // it is dead already, unless the test has failed
+	defer parent.Process.Kill() // it is dead already, unless the test has failed
 	dir, err := bufio.NewReader(stdout).ReadString('\n')
 	g.Expect(err).NotTo(HaveOccurred())
 	dir = strings.TrimSpace(dir)

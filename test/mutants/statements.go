@@ -72,7 +72,7 @@ func (f *finder) removable(statement ast.Stmt) bool {
 	case *ast.ReturnStmt:
 		return !f.tail[s]
 	case *ast.ExprStmt:
-		return !f.logs(s.X) && !(f.tail[s] && f.builtin(s.X, "panic"))
+		return !f.logs(s.X) && (!f.tail[s] || !f.builtin(s.X, "panic"))
 	case *ast.AssignStmt:
 		return s.Tok != token.DEFINE && !f.discards(s)
 	case *ast.BranchStmt:

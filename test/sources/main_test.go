@@ -5,7 +5,6 @@ package sources
 
 import (
 	"context"
-	"errors"
 	"os"
 	"strings"
 	"syscall"
@@ -61,8 +60,10 @@ var allowed = []env.AllowedError{
 
 func prepare(ctx context.Context, e *env.Environment) error {
 	cluster, k8s = e, e.Client()
-	err := k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: grantedNamespace}})
-	if err = errors.Join(err, install(ctx)); err != nil {
+	if err := k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: grantedNamespace}}); err != nil {
+		return err
+	}
+	if err := install(ctx); err != nil {
 		return err
 	}
 	return begin(ctx)
