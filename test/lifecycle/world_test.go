@@ -18,6 +18,7 @@ import (
 	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	gomegatypes "github.com/onsi/gomega/types"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -105,12 +106,26 @@ func (w *world) install(values ...string) string {
 	return w.helm(w.cluster.HelmInstallArgs(systemNamespace, values...)...)
 }
 
-// start runs the operator as it is installed.
+// start runs the operator as it is installed, and waits until it acts: one whose rights went before it ended has left
+// its Lease to expire.
 func (w *world) start() *env.Operator {
 	w.Helper()
+	before, err := w.leader()
+	w.Expect(err).NotTo(HaveOccurred())
 	operator, err := w.cluster.Installed(systemNamespace).Run(w.Context())
 	w.Expect(err).NotTo(HaveOccurred())
+	w.Eventually(w.leader).ShouldNot(Or(BeEmpty(), Equal(before)))
 	return operator
+}
+
+// leader polls who holds the operator's Lease; empty while there is none.
+func (w *world) leader() (string, error) {
+	lease := &coordinationv1.Lease{}
+	err := w.k8s.Get(w.Context(), types.NamespacedName{Namespace: systemNamespace, Name: "iter8-operator"}, lease)
+	if err != nil || lease.Spec.HolderIdentity == nil {
+		return "", client.IgnoreNotFound(err)
+	}
+	return *lease.Spec.HolderIdentity, nil
 }
 
 // restart replaces the operator by one with the arguments and the configuration that are installed now.

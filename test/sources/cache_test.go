@@ -41,7 +41,7 @@ func TestAFolderForChartsThatCanNotBeWrittenHoldsTheRouteAndTheChartComesOnceItC
 		server := serve(t)
 		s.trust(server.CA)
 		server.Add("mirror", "0.14.2", mirror(t, "0.14.2"))
-		s.app("app", from(server.URL, "mirror", "0.14.x"), often)
+		s.app("app", from(server.URL, "mirror", "0.14.x"))
 		s.Eventually(s.ready("app")).Should(HavePrefix("True "))
 
 		mend := s.spoilCache()
@@ -62,7 +62,7 @@ func TestAFolderForChartsThatCanNotBeWrittenHoldsTheRouteAndTheChartComesOnceItC
 		server := serve(t)
 		s.trust(server.CA)
 		server.Add("mirror", "0.14.2", mirror(t, "0.14.2"))
-		s.app("app", from(server.URL, "mirror", "0.14.x"), often)
+		s.app("app", from(server.URL, "mirror", "0.14.x"))
 		s.v2(true)
 		s.Eventually(s.route("app")).Should(mirrored(true))
 		since := time.Now()
