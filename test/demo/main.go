@@ -1,9 +1,9 @@
 // demo shows the operator at work on a real control plane, which it starts and stops again:
 //
-//	go run ./test/demo                       walks through the mirroring tutorial
-//	go run ./test/demo -tutorial configmaps  the same, with Iter8's ConfigMaps in place of typed resources
-//	go run ./test/demo -tutorial istio       walks through docs/tutorials/istio.md
-//	go run ./test/demo -playground           sets up the same, and keeps it until Ctrl-C
+//	make demo             walks through the mirroring tutorial
+//	make demo-configmaps  the same, with Iter8's ConfigMaps in place of typed resources
+//	make demo-istio       walks through docs/tutorials/istio.md
+//	make playground       sets up the same, and keeps it until Ctrl-C
 //
 // It prints what a person would type, runs just that, and shows what comes of it. After each step it asks the
 // apiserver whether the cluster is as the tutorial says, and exits with 0 only if it always was.
