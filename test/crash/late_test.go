@@ -153,7 +153,7 @@ func testLateStatus(s *scene) {
 	s.Eventually(renders("one")).Should(Succeed(), "what isn't listed isn't deleted")
 }
 
-// takeLease has somebody hold the Lease who never renews it.
+// takeLease has another holder take the Lease, which never renews it.
 func (s *scene) takeLease(holder string) {
 	s.Helper()
 	s.Eventually(func() error { // whoever holds it renews it

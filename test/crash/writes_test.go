@@ -12,7 +12,7 @@ import (
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
 
-// Subsets before those who name them: the VirtualService is the one that names the DestinationRule's.
+// Subsets come before the VirtualService that names them.
 const (
 	destinationRule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: app}\nspec: {host: app, subsets: [{name: v1, labels: {version: v1}}]}\n"
 	wider           = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: app}\nspec: {host: app, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}\n"
