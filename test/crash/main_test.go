@@ -35,8 +35,8 @@ func TestMain(m *testing.M) {
 
 // allowed are the errors that these tests make the operator log.
 var allowed = []env.AllowedError{
-	{Parts: []string{`"logger":"leaderelection"`, "rror retrieving", "refused by a proxy"}, Because: "a leader is kept from its Lease"},
-	{Parts: []string{`"logger":"leaderelection"`, "Error retrieving lease lock", "context deadline exceeded"}, Because: "a leader is kept from its Lease"},
+	{Parts: []string{`"logger":"leaderelection"`}, Because: "leaders are kept from their Lease, by a proxy and by another holder"},
+	{Parts: []string{"Reconciler error", "the process was killed while it rendered"}, Because: "render workers are killed"},
 	{Parts: []string{"iter8-operator: leader election lost"}, Because: "it ends then"},
 }
 

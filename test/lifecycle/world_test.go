@@ -43,6 +43,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// allowed are the errors that these tests make operators log.
+var allowed = []env.AllowedError{
+	{Parts: []string{"is forbidden"}, Because: "helm uninstall takes the rights away before the process is stopped"},
+	{Parts: []string{"Failed to watch", "could not find the requested resource"}, Because: "it takes the operator's kinds away, too"},
+}
+
 // world is the cluster of one test, in whose namespace default the tutorial takes place.
 type world struct {
 	*testing.T
@@ -67,8 +73,7 @@ func newWorld(t *testing.T, options env.Options) *world {
 	w.cluster, err = env.Start(ctx, options)
 	w.Expect(err).NotTo(HaveOccurred())
 	t.Cleanup(func() {
-		judgement := w.cluster.Judge(env.AllowedError{Parts: []string{"error retrieving resource lock", "is forbidden"},
-			Because: "helm uninstall takes the rights away before the process is stopped"})
+		judgement := w.cluster.Judge(allowed...)
 		w.Expect(errors.Join(judgement, w.cluster.Stop())).To(Succeed())
 	})
 	w.k8s = w.cluster.Client()
