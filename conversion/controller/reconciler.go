@@ -112,12 +112,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 }
 
 // faults joins those errors that are faults. A ConfigMap in a namespace on its way out goes with it, and its event comes by
-// itself. Where an object exists already the cache is behind, and will show whose it is.
+// itself. Where an object exists already, or is another by now, the cache is behind, and will show it.
 func faults(errs ...error) (behind bool, fault error) {
 	for _, err := range errs {
 		switch {
 		case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		case apierrors.IsAlreadyExists(err):
+		case apierrors.IsAlreadyExists(err), apierrors.IsConflict(err):
 			behind = true
 		default:
 			fault = errors.Join(fault, err)

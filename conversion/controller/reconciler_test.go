@@ -63,8 +63,10 @@ func TestAConfigMapInANamespaceOnItsWayOutIsLeftToIt(t *testing.T) {
 	_, err := converting(errors.New("no answer")).Reconcile(t.Context(), request)
 	g.Expect(err).To(MatchError(ContainSubstring("creating Subject test/httpbin: no answer")), "any other fault is")
 
-	taken := apierrors.NewAlreadyExists(schema.GroupResource{Group: "iter8.tools", Resource: "subjects"}, "httpbin")
-	g.Expect(converting(taken).Reconcile(t.Context(), request)).To(Equal(ctrl.Result{RequeueAfter: 500 * time.Millisecond}), "a cache that is behind is none")
+	subjects := schema.GroupResource{Group: "iter8.tools", Resource: "subjects"}
+	for _, behind := range []error{apierrors.NewAlreadyExists(subjects, "httpbin"), apierrors.NewConflict(subjects, "httpbin", errors.New("it has been modified"))} {
+		g.Expect(converting(behind).Reconcile(t.Context(), request)).To(Equal(ctrl.Result{RequeueAfter: 500 * time.Millisecond}), "a cache that is behind is none")
+	}
 
 	r := converting(nil)
 	g.Expect(r.Reconcile(t.Context(), request)).To(Equal(ctrl.Result{}))
