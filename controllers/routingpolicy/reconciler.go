@@ -93,10 +93,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	switch err := r.writeStatus(ctx, s); {
 	case apierrors.IsConflict(err):
 		s.again = conflictRetry
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil
 	case err != nil:
-		if apierrors.IsNotFound(err) {
-			return ctrl.Result{}, nil
-		}
 		return ctrl.Result{}, errors.Join(s.retry, fmt.Errorf("writing the status of RoutingPolicy %s: %w", req, err))
 	}
 	return ctrl.Result{RequeueAfter: s.again}, s.retry

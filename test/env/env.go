@@ -48,7 +48,8 @@ type Options struct {
 	// CRDPaths are files and folders of further CRDs to install.
 	CRDPaths []string
 
-	// OnOperatorEnd is called when an operator has ended without Stop, Kill or ExpectEnd, nil for nothing. It is called by a goroutine of its own.
+	// OnOperatorEnd is called, by a goroutine of its own, when an operator that was ready has ended without Stop, Kill or
+	// ExpectEnd. Nil does nothing.
 	OnOperatorEnd func(error)
 
 	// Dir holds state, logs and kubeconfigs. Stop leaves it there. Absent means a temporary directory,
@@ -68,7 +69,7 @@ type Environment struct {
 	client    client.Client
 	mu        sync.Mutex
 	processes []*Process  // in the order in which they were started
-	operators []*Operator // those that became ready, in the order in which they were started
+	operators []*Operator // in the order in which they were started
 }
 
 // Start starts a control plane and returns when it is ready to be used. The error of a program that ended

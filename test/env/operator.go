@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 )
@@ -96,19 +95,6 @@ func (o *Operator) readHealthAddress() string {
 		}
 	}
 	return ""
-}
-
-// FetchHealth returns the status code with which a path of the health probes is answered.
-func (o *Operator) FetchHealth(ctx context.Context, path string) (int, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.HealthAddress+path, http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	return response.StatusCode, response.Body.Close()
 }
 
 // newLogFile makes an empty log for a process of which there may be several.

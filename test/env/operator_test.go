@@ -21,7 +21,10 @@ func TestTheOperatorRunsAsAProcessUntilItIsStopped(t *testing.T) {
 	operator, err := plane.StartOperator(t.Context(), env.OperatorOptions{Kubeconfig: kubeconfig})
 	g.Expect(err).NotTo(HaveOccurred())
 
-	g.Expect(operator.FetchHealth(t.Context(), "/healthz")).To(Equal(http.StatusOK))
+	response, err := http.Get("http://" + operator.HealthAddress + "/healthz")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(response.Body.Close()).To(Succeed())
+	g.Expect(response.StatusCode).To(Equal(http.StatusOK))
 	g.Expect(operator.LogFile()).To(BeARegularFile())
 
 	g.Expect(operator.Stop(syscall.SIGTERM)).To(Succeed())

@@ -46,7 +46,7 @@ func (s Suite) Run(tests interface{ Run() int }) int {
 	go func() {
 		select {
 		case err := <-ended: // what the suite still waits for won't come
-			os.Exit(max(1, report(errors.Join(err, s.cleanup(), e.Stop()))))
+			os.Exit(report(errors.Join(err, s.cleanup(), e.Stop())))
 		case <-finished:
 		}
 	}()

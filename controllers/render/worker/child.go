@@ -183,7 +183,7 @@ func (c *child) render(request render.Request, limits Options, goOn func() bool)
 func (c *child) watch(limits Options, goOn func() bool, done <-chan struct{}) {
 	timer := time.NewTimer(limits.Timeout)
 	defer timer.Stop()
-	before, slow := used(c.pid), false
+	before := used(c.pid)
 	long := time.Now().Add(limits.Timeout / 2) // what only waits, for memory above all, keeps the child from others too
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
@@ -199,14 +199,13 @@ func (c *child) watch(limits Options, goOn func() bool, done <-chan struct{}) {
 				c.kill(errMemory)
 				return
 			}
-			if slow || used(c.pid)-before < limits.Quick && time.Now().Before(long) {
+			if c.slow.Load() || used(c.pid)-before < limits.Quick && time.Now().Before(long) {
 				continue
 			}
 			if !goOn() {
 				c.kill(errLater)
 				return
 			}
-			slow = true
 			c.slow.Store(true)
 			beNice(c.pid)
 		}
