@@ -98,7 +98,7 @@ func (e *Environment) startAPIServer(ctx context.Context) error {
 
 // setPorts reserves ports, since envtest left to itself takes some that were free a moment ago.
 func (e *Environment) setPorts(etcd *envtest.Etcd, server *envtest.APIServer) error {
-	clients, err := e.reserveAddress()
+	clients, err := e.ReserveAddress()
 	if err != nil {
 		return err
 	}

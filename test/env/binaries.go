@@ -44,6 +44,9 @@ func findBinaries() (binaries, error) {
 	}
 }
 
+// Binary is the path of a program in bin/. The hint tells how to build it.
+func (e *Environment) Binary(name, hint string) (string, error) { return e.binaries.path(name, hint) }
+
 // path of a program of ours. The hint tells how to build it.
 func (b binaries) path(name, hint string) (string, error) {
 	return existing(filepath.Join(b.dir, name), hint)

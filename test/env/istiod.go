@@ -47,7 +47,7 @@ func (e *Environment) StartIstiod(ctx context.Context) (*Istiod, error) {
 	if err := e.client.Create(ctx, namespace); err != nil && !apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("creating istiod's namespace: %w", err)
 	}
-	kubeconfig, err := e.componentKubeconfig("istiod")
+	kubeconfig, err := e.ComponentKubeconfig("istiod")
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (e *Environment) StartIstiod(ctx context.Context) (*Istiod, error) {
 	}
 	var addresses [4]string
 	for i := range addresses {
-		if addresses[i], err = e.reserveAddress(); err != nil {
+		if addresses[i], err = e.ReserveAddress(); err != nil {
 			return nil, err
 		}
 	}
@@ -72,11 +72,11 @@ func (e *Environment) StartIstiod(ctx context.Context) (*Istiod, error) {
 		"--kubeconfig="+kubeconfig, "--meshConfig="+mesh, "--networksConfig="+os.DevNull,
 		"--httpAddr="+http, "--httpsAddr="+https, "--grpcAddr="+xds, "--secureGRPCAddr=",
 		"--monitoringAddr="+monitoring, "--ctrlz_port="+console)
-	p, err := e.startProcess("istiod", "/usr/bin/env", filepath.Join(e.dir, "istiod-"+console+".log"), args...)
+	p, err := e.StartProcess("istiod", "/usr/bin/env", filepath.Join(e.dir, "istiod-"+console+".log"), args...)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.waitReady(ctx, serves("http://"+http+"/ready")); err != nil {
+	if err := p.WaitReady(ctx, Serves("http://"+http+"/ready")); err != nil {
 		p.kill()
 		<-p.done
 		return nil, fmt.Errorf("starting istiod: %w", err)

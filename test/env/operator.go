@@ -41,7 +41,7 @@ func (e *Environment) StartOperator(ctx context.Context, options OperatorOptions
 		return nil, errors.New("starting the operator takes a kubeconfig")
 	}
 	// controller-runtime says which port it got for health probes, but not for metrics.
-	metrics, err := e.reserveAddress()
+	metrics, err := e.ReserveAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (e *Environment) StartOperator(ctx context.Context, options OperatorOptions
 		"--health-probe-bind-address=" + loopback + ":0",
 		"--metrics-bind-address=" + metrics,
 	}, options.Args...)
-	p, err := e.startProcess("iter8-operator", path, options.LogFile, args...)
+	p, err := e.StartProcess("iter8-operator", path, options.LogFile, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (e *Environment) StartOperator(ctx context.Context, options OperatorOptions
 	e.mu.Lock()
 	e.operators = append(e.operators, operator)
 	e.mu.Unlock()
-	if err := p.waitReady(ctx, operator.ready); err != nil {
+	if err := p.WaitReady(ctx, operator.ready); err != nil {
 		operator.failed = true // the caller knows; its log is judged all the same
 		p.Kill()
 		return nil, fmt.Errorf("starting the operator: %w", err)
@@ -77,7 +77,7 @@ func (o *Operator) ready(ctx context.Context) bool {
 	if o.HealthAddress == "" {
 		o.HealthAddress = o.readHealthAddress()
 	}
-	return o.HealthAddress != "" && serves("http://"+o.HealthAddress+"/readyz")(ctx)
+	return o.HealthAddress != "" && Serves("http://"+o.HealthAddress+"/readyz")(ctx)
 }
 
 // readHealthAddress returns the address of health probes that controller-runtime logs when it begins to serve them, and an

@@ -85,8 +85,8 @@ func (e *Environment) reservePort() (string, error) {
 	return e.ports.reserve()
 }
 
-// reserveAddress is reservePort for a flag that takes host and port.
-func (e *Environment) reserveAddress() (string, error) {
+// ReserveAddress is reservePort for a flag that takes host and port.
+func (e *Environment) ReserveAddress() (string, error) {
 	port, err := e.reservePort()
 	return net.JoinHostPort(loopback, port), err
 }

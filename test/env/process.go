@@ -49,8 +49,8 @@ type Process struct {
 	byItself, left bool
 }
 
-// startProcess runs a program until it ends or is stopped.
-func (e *Environment) startProcess(name, path, logFile string, args ...string) (*Process, error) {
+// StartProcess runs a program until it ends or is stopped, with its output in a file. The name is for errors.
+func (e *Environment) StartProcess(name, path, logFile string, args ...string) (*Process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of %s: %w", name, err)
@@ -146,8 +146,8 @@ func (p *Process) kill() {
 	})
 }
 
-// waitReady waits until the condition holds, and stops waiting when the process ends.
-func (p *Process) waitReady(ctx context.Context, ready func(context.Context) bool) error {
+// WaitReady waits until the condition holds, and stops waiting when the process ends.
+func (p *Process) WaitReady(ctx context.Context, ready func(context.Context) bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
@@ -181,8 +181,8 @@ func (p *Process) exit() error {
 	return p.err
 }
 
-// serves is a condition for waitReady: the URL answers 200.
-func serves(url string) func(context.Context) bool {
+// Serves is a condition for WaitReady: the URL answers 200.
+func Serves(url string) func(context.Context) bool {
 	c := &http.Client{
 		Timeout: time.Second,
 		// Programs make certificates of their own, for a probe that nobody else can see.

@@ -58,7 +58,7 @@ func (e *Environment) startComponent(ctx context.Context, name string, args ...s
 	if err != nil {
 		return err
 	}
-	kubeconfig, err := e.componentKubeconfig(name)
+	kubeconfig, err := e.ComponentKubeconfig(name)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (e *Environment) startComponent(ctx context.Context, name string, args ...s
 	if err != nil {
 		return err
 	}
-	p, err := e.startProcess(name, path, e.logFile(name), append(args,
+	p, err := e.StartProcess(name, path, e.logFile(name), append(args,
 		"--kubeconfig="+kubeconfig,
 		"--leader-elect=false",
 		"--bind-address="+loopback, "--secure-port="+port,
@@ -76,7 +76,7 @@ func (e *Environment) startComponent(ctx context.Context, name string, args ...s
 	if err != nil {
 		return err
 	}
-	return p.waitReady(ctx, serves("https://"+net.JoinHostPort(loopback, port)+"/healthz"))
+	return p.WaitReady(ctx, Serves("https://"+net.JoinHostPort(loopback, port)+"/healthz"))
 }
 
 // startNode starts kwok and returns when it has made the Node ready.
@@ -89,7 +89,7 @@ func (e *Environment) startNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kubeconfig, err := e.componentKubeconfig("kwok")
+	kubeconfig, err := e.ComponentKubeconfig("kwok")
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (e *Environment) startNode(ctx context.Context) error {
 	for _, stage := range kwokStages {
 		args = append(args, "--config="+filepath.Join(source, filepath.FromSlash(stage)))
 	}
-	p, err := e.startProcess("kwok", path, e.logFile("kwok"), args...)
+	p, err := e.StartProcess("kwok", path, e.logFile("kwok"), args...)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (e *Environment) startNode(ctx context.Context) error {
 	if err := e.client.Create(ctx, node); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("creating the Node: %w", err)
 	}
-	return p.waitReady(ctx, func(ctx context.Context) bool {
+	return p.WaitReady(ctx, func(ctx context.Context) bool {
 		if err := e.client.Get(ctx, client.ObjectKeyFromObject(node), node); err != nil {
 			return false
 		}
@@ -126,9 +126,9 @@ func (e *Environment) startNode(ctx context.Context) error {
 	})
 }
 
-// componentKubeconfig is for a program of the control plane. Its name is its user's, so that the audit log
+// ComponentKubeconfig is for a program of the control plane, or of a mesh. Its name is its user's, so that the audit log
 // tells who is who, and it may do everything.
-func (e *Environment) componentKubeconfig(name string) (string, error) {
+func (e *Environment) ComponentKubeconfig(name string) (string, error) {
 	e.mu.Lock() // envtest's certificate authority is for one at a time
 	user, err := e.plane.AddUser(envtest.User{Name: "system:" + name, Groups: []string{"system:masters"}}, nil)
 	e.mu.Unlock()
