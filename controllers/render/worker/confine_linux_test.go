@@ -93,7 +93,7 @@ func TestAChildHasNothingOfTheOperators(t *testing.T) {
 
 func TestASlowChildLeavesTheProcessorToOthersAndIsNotUsedAgain(t *testing.T) {
 	g := NewWithT(t)
-	p := poolOf(t, Options{Patience: time.Hour, Quick: time.Millisecond})
+	p := poolOf(t, Options{Patience: time.Hour, Quick: time.Millisecond, Timeout: time.Hour})
 	_, err := p.Render(ofChart(t, `{{ range until 300000 }}{{ end }}`))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(p.idle).To(BeEmpty())
