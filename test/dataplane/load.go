@@ -1,0 +1,103 @@
+package dataplane
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// LoadPerSecond is how many requests a Load sends, evenly, whether they are answered or not.
+const LoadPerSecond = 200
+
+// Load is a steady stream of requests, every other one on a new connection.
+type Load struct {
+	stop    chan struct{}
+	running sync.WaitGroup
+
+	mu      sync.Mutex
+	answers []answer
+}
+
+// answer is which workload gave it, or what went wrong.
+type answer struct {
+	of   string
+	took time.Duration
+}
+
+// Load starts to send a request over and over.
+func (c *Caller) Load(request *http.Request) *Load {
+	l := &Load{stop: make(chan struct{})}
+	l.running.Go(func() {
+		ticker := time.NewTicker(time.Second / LoadPerSecond)
+		defer ticker.Stop()
+		for fresh := false; ; fresh = !fresh {
+			select {
+			case <-l.stop:
+				return
+			case <-ticker.C:
+				l.running.Go(func() { l.one(c, request, fresh) })
+			}
+		}
+	})
+	return l
+}
+
+func (l *Load) one(c *Caller, request *http.Request, fresh bool) {
+	do := c.Do
+	if fresh {
+		do = c.DoFresh
+	}
+	sent := time.Now()
+	a := answer{of: do(request)}
+	a.took = time.Since(sent)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answers = append(l.answers, a)
+}
+
+// Count polls how many requests have been answered.
+func (l *Load) Count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.answers)
+}
+
+// End stops the load and returns, when every request is answered, how often each workload has.
+func (l *Load) End() map[string]int {
+	close(l.stop)
+	l.running.Wait()
+	by := map[string]int{}
+	for _, a := range l.answers {
+		by[a.of]++
+	}
+	return by
+}
+
+// Quantile of how long the requests took, from one number of them to another: 0.5 is the median. It is 0 of none.
+func (l *Load) Quantile(q float64, from, to int) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	took := make([]time.Duration, 0, to-from)
+	for _, a := range l.answers[from:to] {
+		took = append(took, a.took)
+	}
+	if len(took) == 0 {
+		return 0
+	}
+	slices.Sort(took)
+	return took[min(len(took)-1, int(q*float64(len(took))))]
+}
+
+// Failed is how many requests, from one number of them to another, weren't answered by a workload.
+func (l *Load) Failed(by string, from, to int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	failed := 0
+	for _, a := range l.answers[from:to] {
+		if a.of != by {
+			failed++
+		}
+	}
+	return failed
+}
