@@ -161,4 +161,4 @@ golden: programs ## Write the golden files again from what is rendered now.
 
 .PHONY: tidy
 tidy: ## Run go mod tidy in every module.
-	for module in . test/tools test/controlplane test/controlplane/kwok test/controlplane/istiod; do (cd "$$module" && go mod tidy) || exit; done
+	for module in . test/tools test/controlplane test/controlplane/kwok test/controlplane/istiod test/controlplane/envoygateway; do (cd "$$module" && go mod tidy) || exit; done

@@ -25,6 +25,7 @@ describe() {
   kubectl) package=k8s.io/kubernetes/cmd/$1 module=k8s.io/kubernetes duration="about a minute" ;;
   kwok) goMod=$here/kwok package=sigs.k8s.io/kwok/cmd/kwok module=sigs.k8s.io/kwok duration="about 2 minutes" ;;
   pilot-discovery) goMod=$here/istiod package=istio.io/istio/pilot/cmd/$1 module=istio.io/istio duration="about 11 minutes" ;;
+  envoy-gateway) goMod=$here/envoygateway package=github.com/envoyproxy/gateway/cmd/$1 module=github.com/envoyproxy/gateway duration="about 7 minutes" ;;
   istio-validate) goMod=$here/istiod package=./validate module=istio.io/istio duration="a few seconds after pilot-discovery" ;;
   helm) goMod=$here/../tools package=helm.sh/helm/v3/cmd/helm module=helm.sh/helm/v3 duration="about a minute and a half" ;;
   *)
