@@ -4,7 +4,7 @@
 #   build.sh FOLDER PROGRAM...
 #
 # The versions are those in the go.mod of each program's module here. A program that is there in that version
-# is left alone.
+# is left alone. An Envoy isn't built, but found or downloaded, by envoy.sh.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -48,6 +48,10 @@ build() {
 }
 
 for program in "$@"; do
+  if [ "$program" = envoy ]; then
+    "$here/envoy.sh" "$folder"
+    continue
+  fi
   describe "$program"
   version=$(cd "$goMod" && go list -m -f '{{.Version}}' "$module")
   binary=$folder/$program
