@@ -28,6 +28,13 @@ func (e *Environment) readCRDs(ctx context.Context) ([]*apiextensionsv1.CustomRe
 		}
 		options.Paths = append(options.Paths, filepath.Join(istioAPI, "kubernetes", "customresourcedefinitions.gen.yaml"))
 	}
+	if e.options.EnvoyGatewayCRDs {
+		gateway, err := moduleDir(ctx, filepath.Join(e.binaries.root, "test", "controlplane", "envoygateway"), "github.com/envoyproxy/gateway")
+		if err != nil {
+			return nil, err
+		}
+		options.Paths = append(options.Paths, filepath.Join(gateway, "charts", "gateway-helm", "charts", "crds", "crds", "generated"))
+	}
 	if e.options.CRDs {
 		options.Paths = append(options.Paths, filepath.Join(e.binaries.root, "config", "crd", "bases"))
 	}

@@ -45,6 +45,9 @@ type Options struct {
 	// IstioCRDs installs Istio's CRDs. They come with the version of istiod that test/controlplane/istiod names.
 	IstioCRDs bool
 
+	// EnvoyGatewayCRDs installs Envoy Gateway's CRDs. They come with the version that test/controlplane/envoygateway names.
+	EnvoyGatewayCRDs bool
+
 	// CRDPaths are files and folders of further CRDs to install.
 	CRDPaths []string
 
