@@ -20,8 +20,8 @@ endif
 # Packages whose tests compare with golden files.
 GOLDEN := ./test/charts/... ./test/mutants ./conversion/... ./cmd/kubectl-iter8/...
 # Packages that make test tests, and further flags of go test. Both are for the command line: what the environment says
-# of them would make a run smaller without a word. The mesh suite is make test-mesh.
-PACKAGES = $$(go list -e ./... | grep -v /test/mesh)
+# of them would make a run smaller without a word. The traffic suite is make test-traffic.
+PACKAGES = $$(go list -e ./... | grep -v /test/traffic)
 TESTFLAGS =
 # For make golden alone; a test that rewrites what it compares with can't fail.
 unexport UPDATE_GOLDEN
@@ -94,6 +94,11 @@ test-programs: programs
 require-race:
 	@[ -n "$(RACE)" ] || { echo 'the race detector takes a C compiler (and not CGO_ENABLED=0): install gcc' >&2; exit 1; }
 
+# What brings requests to Pods: istiod and Envoy Gateway, which configure Envoy.
+.PHONY: dataplanes
+dataplanes: ## Build istiod and Envoy Gateway, and get an Envoy (about 20 minutes the first time).
+	@test/controlplane/build.sh $(BIN) envoy pilot-discovery istio-validate envoy-gateway
+
 .PHONY: clean
 clean: ## Remove what was built.
 	rm -rf $(BIN)
@@ -105,10 +110,13 @@ test: test-programs ## Run all tests, on a real control plane, with the race det
 	@echo 'compiling and running the tests$(if $(RACE),, without the race detector, which takes a C compiler) (a few minutes until the first line, the first time)…'
 	$(GOTEST) -timeout=30m $(PACKAGES) | $(call VERDICT,$(PACKAGES))
 
-.PHONY: test-mesh
-test-mesh: test-programs ## Run the mesh suite, as root: istiod, Pods on real sockets, and an xDS-driven test proxy.
-	@test/controlplane/build.sh $(BIN) pilot-discovery istio-validate
-	$(GOTEST) -timeout=15m ./test/mesh/... | $(call VERDICT,./test/mesh/...)
+.PHONY: test-traffic
+test-traffic: test-programs dataplanes ## Run the traffic suite: live requests through real Envoys, under istiod and under Envoy Gateway.
+	$(GOTEST) -timeout=25m ./test/traffic/... | $(call VERDICT,./test/traffic/...)
+
+.PHONY: safety
+safety: programs dataplanes ## Measure what variant 2 can do to variant 1, for docs/safety.md (about 15 minutes).
+	go test -count=1 -v -timeout=60m -run '^TestWhatVariantTwoCanDoToVariantOne$$' ./test/traffic -args -safety docs/safety.md -safety-seconds 15
 
 .PHONY: bench
 bench: programs ## Measure the operator against a floor, with typed policies, with Iter8's routemaps, and under attack.

@@ -109,7 +109,8 @@ func TestARouteThatTheAPIServerFindsInvalidIsRejectedAndTheOldOneStands(t *testi
 				gomega.ContainSubstring(test.message)))
 			s.Expect(s.bytes(s.foreign("httpbin"))).To(gomega.Equal(stands))
 			s.Expect(policy.Status.MirrorTargets).To(gomega.Equal("httpbin-v2:80"), "of what stands")
-			s.Consistently(s.routeWrites(http.StatusUnprocessableEntity), "1s").Should(gomega.Equal(1), "what can't work isn't tried again")
+			// An event that comes late has the policy looked at again, once. Retries would be more than that in a second.
+			s.Consistently(s.routeWrites(http.StatusUnprocessableEntity), "1s").Should(gomega.BeElementOf(1, 2), "what can't work isn't tried again")
 
 			patch(s, policy, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Values = good })
 			s.Eventually(s.conditions(policy)).Should(gomega.Equal(succeeded))

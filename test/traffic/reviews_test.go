@@ -1,0 +1,35 @@
+package traffic
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/onsi/gomega"
+)
+
+func TestVirtualServiceMirrorsTheTestersRequestsWhileTheMirrorExists(t *testing.T) {
+	text, err := os.ReadFile(sample("istio/routingpolicy.yaml"))
+	gomega.NewWithT(t).Expect(err).NotTo(gomega.HaveOccurred())
+	policy := string(text)
+	const percentage, deprecated = "mirrorPercentage:\n        value: 100\n", "mirror_percent: 100\n"
+	gomega.NewWithT(t).Expect(policy).To(gomega.ContainSubstring(percentage))
+	for sentence, policy := range map[string]string{
+		"by a percentage":                        policy,
+		"by the percent that Istio had at first": strings.Replace(policy, percentage, deprecated, 1),
+	} {
+		t.Run(sentence, func(t *testing.T) { expectTestersAreMirrored(t, policy) })
+	}
+}
+
+func expectTestersAreMirrored(t *testing.T, policy string) {
+	s := newScene(t, sidecar)
+	c := s.reviews()
+	s.kubectl("apply", "-f", sample("istio/subject.yaml"))
+	s.manifest(policy)
+	s.expectTestersAreMirrored(c, false)
+	s.kubectl("apply", "-f", sample("istio/mirror.yaml"))
+	s.expectTestersAreMirrored(c, true)
+	s.kubectl("delete", "-f", sample("istio/mirror.yaml"))
+	s.expectTestersAreMirrored(c, false)
+}
