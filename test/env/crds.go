@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime"
 
 	"golang.org/x/sync/errgroup"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -47,7 +48,10 @@ func (e *Environment) readCRDs(ctx context.Context) ([]*apiextensionsv1.CustomRe
 // installCRDs returns when the apiserver serves them.
 func installCRDs(config *rest.Config, crds []*apiextensionsv1.CustomResourceDefinition) error {
 	var group errgroup.Group
-	for _, crd := range crds { // side by side, since the apiserver takes a third of a second to check a large one
+	// Side by side, since the apiserver takes a third of a second to check a large one; not all at once, since each request has a
+	// timeout.
+	group.SetLimit(runtime.NumCPU())
+	for _, crd := range crds {
 		group.Go(func() error {
 			return envtest.CreateCRDs(config, []*apiextensionsv1.CustomResourceDefinition{crd})
 		})
