@@ -1,5 +1,5 @@
-# Everything runs from a fresh checkout with Go, git and make. Tools and the control plane are compiled from the
-# modules that the go.mod files in test/ pin.
+# Everything runs from a fresh checkout with Go, git and make; Envoy comes by python3 with pip. Tools and the control plane are
+# compiled from the modules that the go.mod files in test/ pin.
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -46,7 +46,7 @@ help: ## List the targets.
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: programs ## Walk through the mirroring tutorial on a control plane of its own, and stop it again.
+demo: programs ## Walk through the mirroring tutorial, with live requests, on a control plane of its own, and stop it again.
 	$(RUN) ./test/demo
 
 .PHONY: demo-configmaps
@@ -54,11 +54,11 @@ demo-configmaps: programs ## The same tutorial with Iter8's ConfigMaps.
 	$(RUN) ./test/demo -tutorial configmaps
 
 .PHONY: demo-istio
-demo-istio: programs ## Mirroring with an Istio VirtualService.
+demo-istio: programs ## Mirroring with an Istio VirtualService, with live requests.
 	$(RUN) ./test/demo -tutorial istio
 
 .PHONY: playground
-playground: programs ## Start a control plane with the operator installed, and keep it until Ctrl-C.
+playground: programs ## Start a control plane with the operator installed, and keep it until Ctrl-C; without requests.
 	$(RUN) ./test/demo -playground
 
 .PHONY: install

@@ -19,20 +19,22 @@ var configMaps = tutorial{
 				"kubectl get configmaps,subjects,routingpolicies -l app.kubernetes.io/managed-by!=Helm",
 				"kubectl get httproute httpbin -o yaml",
 			},
+			load: mirroring.steps[1].load,
 		},
 		mirroring.steps[2],
 		mirroring.steps[3],
+		mirroring.steps[4],
 		{
 			title: "The ConfigMaps go",
 			intro: "A ConfigMap that is made again within the grace period, 10 seconds, would have changed nothing for traffic.",
 			do: []string{
 				"kubectl delete configmap/httpbin configmap/httpbin-route",
 			},
-			expect: mirroring.steps[4].expect,
+			expect: mirroring.steps[5].expect,
 			look: []string{
 				"kubectl get subjects,routingpolicies,httproutes",
 			},
 		},
-		mirroring.steps[5],
+		mirroring.steps[6],
 	},
 }

@@ -37,6 +37,7 @@ var istio = tutorial{
 				"kubectl get virtualservice reviews -o yaml",
 				"kubectl get destinationrule reviews -o yaml",
 			},
+			load: reviews("end-user=tester: reviews-v2; reviews-v1", false),
 		},
 		{
 			title: "mirror comes",
@@ -55,6 +56,11 @@ var istio = tutorial{
 			},
 		},
 		{
+			title: "Generate load",
+			intro: "Every request of the tester is copied to mirror; no request of other users is.",
+			load:  reviews("end-user=tester: reviews-v2, copies to mirror-v1 (100%); reviews-v1", true),
+		},
+		{
 			title: "mirror goes",
 			intro: "The same routes stand without it.",
 			do: []string{
@@ -69,6 +75,7 @@ var istio = tutorial{
 				"kubectl get subjects,routingpolicies",
 				"kubectl events --for routingpolicy/reviews-route",
 			},
+			load: reviews("end-user=tester: reviews-v2; reviews-v1", false),
 		},
 		{
 			title: "Cleaning up",
@@ -83,4 +90,15 @@ var istio = tutorial{
 			},
 		},
 	},
+}
+
+// reviews is requests to reviews, of a tester and of another user.
+func reviews(routing string, copied bool) *load {
+	return &load{
+		service: "reviews", port: 9080, path: "/reviews/1", routing: routing,
+		senders: []sender{
+			{who: "The user tester", headers: []string{"end-user", "tester"}, answeredBy: "reviews-v2", mirror: "mirror-v1", copied: copied},
+			{who: "The user jason", headers: []string{"end-user", "jason"}, answeredBy: "reviews-v1", mirror: "mirror-v1"},
+		},
+	}
 }

@@ -6,7 +6,14 @@
 //	make playground       sets up the same, and keeps it until Ctrl-C
 //
 // It prints what a person would type, runs just that, and shows what comes of it. After each step it asks the
-// apiserver whether the cluster is as the tutorial says, and exits with 0 only if it always was.
+// apiserver whether the cluster is as the tutorial says. Then it sends requests through a real Envoy under a real istiod, and
+// shows who has answered them and who has got copies. It exits with 0 only if all was as the tutorial says; without an Envoy,
+// or without a network namespace for its Pods, it shows the routes only (with CI=true it fails).
+//
+//	outer process (outside.go) ── build.sh: istiod, Envoy
+//	  └── inner process, in a network namespace: control plane, operator, walk (walk.go), traffic (traffic.go, load.go)
+//
+// The playground has no traffic, and runs where other terminals reach it.
 package main
 
 import (
@@ -24,6 +31,8 @@ import (
 
 	"github.com/go-logr/logr"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"iter8.tools/operator/test/dataplane"
 )
 
 // parentInterval is how often to look whether the process that started this one is still there.
@@ -44,23 +53,33 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if *playground { // a repository of charts that somebody tries out is most likely here too
-		chosen.values = append(chosen.values, "--set", "charts.allowedAddresses={127.0.0.1}")
-	}
 	log.SetLogger(logr.Discard()) // envtest's
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends this process at once, and its reaper all others
-	out := newScreen(os.Stdout)
-	if err := run(untilOrphaned(ctx), out, chosen, *playground); err != nil {
-		out.failure(err)
-		os.Exit(1)
+	s := &stage{screen: newScreen(os.Stdout), tutorial: chosen}
+	switch {
+	case *playground: // a repository of charts that a person tries out is most likely here too
+		s.tutorial.values = append(s.tutorial.values, "--set", "charts.allowedAddresses={127.0.0.1}")
+		os.Exit(perform(s, true))
+	case dataplane.Isolated():
+		os.Exit(inside(s))
+	default:
+		os.Exit(outside(s))
 	}
 }
 
+// perform runs until a signal comes or the process that started this one is gone, and returns the exit code.
+func perform(s *stage, playground bool) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends this process at once, and its reaper all others
+	if err := run(untilOrphaned(ctx), s, playground); err != nil {
+		s.failure(err)
+		return 1
+	}
+	return 0
+}
+
 // run sets the stage, has its show, and clears everything away, whatever happens.
-func run(ctx context.Context, out *screen, chosen tutorial, playground bool) error {
+func run(ctx context.Context, s *stage, playground bool) error {
 	begin := time.Now()
-	s := &stage{screen: out, tutorial: chosen}
 	err := s.show(ctx, playground)
 	switch {
 	case err == nil:
@@ -69,11 +88,11 @@ func run(ctx context.Context, out *screen, chosen tutorial, playground bool) err
 	default:
 		err = fmt.Errorf("%w\n\nThe end of the operator's log:\n%s", err, s.operatorLog())
 	}
-	fmt.Fprintln(out)
-	out.say("Stopping everything …")
+	fmt.Fprintln(s)
+	s.say("Stopping everything …")
 	err = errors.Join(err, s.clear(playground))
 	if err == nil && !playground {
-		out.success(fmt.Sprintf("Every step came out as the tutorial says, in %.0f s.", time.Since(begin).Seconds()))
+		s.success(fmt.Sprintf("Every step came out as the tutorial says, in %.0f s.", time.Since(begin).Seconds()))
 	}
 	return err
 }

@@ -34,6 +34,7 @@ var mirroring = tutorial{
 				"kubectl get subjects,routingpolicies",
 				"kubectl get httproute httpbin -o yaml",
 			},
+			load: httpbin("httpbin-v1", false),
 		},
 		{
 			title: "Variant 2 comes",
@@ -52,6 +53,12 @@ var mirroring = tutorial{
 			},
 		},
 		{
+			title: "Generate load",
+			intro: "Variant 1 answers every request, as before. Variant 2 gets a copy, which the Envoy marks with X-Envoy-Internal, and\n" +
+				"its answer is thrown away.",
+			load: httpbin("httpbin-v1, copies to httpbin-v2 (100%)", true),
+		},
+		{
 			title: "Variant 2 goes",
 			intro: "With it goes the filter: nothing is mirrored to a backend that is not there.",
 			do: []string{
@@ -68,6 +75,7 @@ var mirroring = tutorial{
 				"kubectl get httproute httpbin -o yaml",
 				"kubectl events --for routingpolicy/httpbin-route",
 			},
+			load: httpbin("httpbin-v1", false),
 		},
 		{
 			title: "The Subject and the RoutingPolicy go",
@@ -93,4 +101,12 @@ var mirroring = tutorial{
 			},
 		},
 	},
+}
+
+// httpbin is requests to httpbin, which variant 1 answers whatever becomes of copies.
+func httpbin(routing string, copied bool) *load {
+	return &load{
+		service: "httpbin", port: 8000, path: "/headers", routing: routing,
+		senders: []sender{{who: "A client", answeredBy: "httpbin-v1", mirror: "httpbin-v2", copied: copied}},
+	}
 }

@@ -29,6 +29,8 @@ type stage struct {
 	cluster    *env.Environment
 	kubeconfig string
 	operator   *env.Operator
+	// traffic is nil where no requests can be sent.
+	traffic *traffic
 }
 
 // show does what the demo is started for.
@@ -54,9 +56,7 @@ func (s *stage) set(ctx context.Context) error {
 	s.say("Starting etcd, kube-apiserver, kube-controller-manager, kube-scheduler, and kwok, which plays the kubelet …")
 	begin := time.Now()
 	var err error
-	options := s.tutorial.cluster
-	options.Workloads = true
-	if s.cluster, err = env.Start(ctx, options); err != nil {
+	if s.cluster, err = env.Start(ctx, s.tutorial.options(s.traffic != nil)); err != nil {
 		return err
 	}
 	s.kubeconfig = filepath.Join(s.cluster.Dir(), "kubeconfig")
@@ -169,5 +169,5 @@ func (s *stage) clear(playground bool) error {
 	case s.operator != nil:
 		judgement = s.operator.Stop(syscall.SIGTERM)
 	}
-	return errors.Join(judgement, s.cluster.Stop())
+	return errors.Join(judgement, s.traffic.stop(), s.cluster.Stop())
 }

@@ -31,6 +31,14 @@ type tutorial struct {
 	steps   []step
 }
 
+// options are those of the control plane. Traffic takes istiod, which takes its CRDs.
+func (t tutorial) options(traffic bool) env.Options {
+	options := t.cluster
+	options.Workloads = true
+	options.IstioCRDs = options.IstioCRDs || traffic
+	return options
+}
+
 // tutorials by the name that -tutorial takes.
 var tutorials = map[string]tutorial{"mirroring": mirroring, "configmaps": configMaps, "istio": istio}
 
@@ -45,7 +53,12 @@ type step struct {
 	expect []expectation
 	// look are commands that show it.
 	look []string
+	// load is requests that are sent then, where they can be.
+	load *load
 }
+
+// isLoad reports whether the step is nothing but requests.
+func (s step) isLoad() bool { return s.load != nil && len(s.do) == 0 }
 
 // expectation is a fact that the apiserver can be asked for.
 type expectation struct {
@@ -59,11 +72,19 @@ type expectation struct {
 // walk takes the steps. Its error says what was expected, and what is.
 func (s *stage) walk(ctx context.Context, t tutorial) error {
 	s.heading(t.title)
-	for i, next := range t.steps {
-		s.heading(fmt.Sprintf("%d. %s", i+1, next.title))
+	if err := s.announceTraffic(); err != nil {
+		return err
+	}
+	number := 0
+	for _, next := range t.steps {
+		if next.isLoad() && s.traffic == nil {
+			continue
+		}
+		number++
+		s.heading(fmt.Sprintf("%d. %s", number, next.title))
 		s.say(next.intro)
 		if err := s.take(ctx, next); err != nil {
-			return fmt.Errorf("step %d: %w%s", i+1, err, s.differences(ctx, next.expect))
+			return fmt.Errorf("step %d: %w%s", number, err, s.differences(ctx, next.expect))
 		}
 	}
 	return nil
@@ -85,6 +106,9 @@ func (s *stage) take(ctx context.Context, next step) error {
 		if err := s.run(ctx, command); err != nil {
 			return err
 		}
+	}
+	if next.load != nil {
+		return s.send(ctx, *next.load)
 	}
 	return nil
 }

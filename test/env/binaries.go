@@ -2,12 +2,9 @@ package env
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 )
 
@@ -44,6 +41,12 @@ func findBinaries() (binaries, error) {
 	}
 }
 
+// ModuleRoot returns the folder of the operator's go.mod, which is the working directory or above it.
+func ModuleRoot() (string, error) {
+	b, err := findBinaries()
+	return b.root, err
+}
+
 // Binary is the path of a program in bin/. The hint tells how to build it.
 func (e *Environment) Binary(name, hint string) (string, error) { return e.binaries.path(name, hint) }
 
@@ -65,19 +68,4 @@ func existing(path, hint string) (string, error) {
 		return "", fmt.Errorf("%s is %w: %s", path, ErrNotBuilt, hint)
 	}
 	return path, nil
-}
-
-// moduleDir is the folder with the source of a module, in the version that the go.mod in goModDir requires.
-func moduleDir(ctx context.Context, goModDir, module string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
-	cmd.Dir = goModDir
-	out, err := cmd.Output()
-	var found struct{ Dir, Error string }
-	if jsonErr := json.Unmarshal(out, &found); jsonErr == nil && found.Error != "" {
-		return "", fmt.Errorf("finding the source of %s: %s", module, found.Error)
-	}
-	if err != nil || found.Dir == "" {
-		return "", fmt.Errorf("finding the source of %s by `go mod download`: %w", module, err)
-	}
-	return found.Dir, nil
 }

@@ -16,21 +16,21 @@ import (
 func (e *Environment) readCRDs(ctx context.Context) ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	options := envtest.CRDInstallOptions{Paths: e.options.CRDPaths, ErrorIfPathMissing: true}
 	if !e.options.WithoutGatewayAPI {
-		gatewayAPI, err := moduleDir(ctx, e.binaries.root, "sigs.k8s.io/gateway-api")
+		gatewayAPI, err := e.binaries.moduleDir(ctx, gatewayAPIModule)
 		if err != nil {
 			return nil, err
 		}
 		options.Paths = append(options.Paths, filepath.Join(gatewayAPI, "config", "crd", "standard"))
 	}
 	if e.options.IstioCRDs {
-		istioAPI, err := moduleDir(ctx, filepath.Join(e.binaries.root, "test", "controlplane", "istiod"), "istio.io/api")
+		istioAPI, err := e.binaries.moduleDir(ctx, istioAPIModule)
 		if err != nil {
 			return nil, err
 		}
 		options.Paths = append(options.Paths, filepath.Join(istioAPI, "kubernetes", "customresourcedefinitions.gen.yaml"))
 	}
 	if e.options.EnvoyGatewayCRDs {
-		gateway, err := moduleDir(ctx, filepath.Join(e.binaries.root, "test", "controlplane", "envoygateway"), "github.com/envoyproxy/gateway")
+		gateway, err := e.binaries.moduleDir(ctx, envoyGatewayModule)
 		if err != nil {
 			return nil, err
 		}

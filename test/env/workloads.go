@@ -85,7 +85,7 @@ func (e *Environment) startNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	source, err := moduleDir(ctx, filepath.Join(e.binaries.root, "test", "controlplane", "kwok"), "sigs.k8s.io/kwok")
+	source, err := e.binaries.moduleDir(ctx, kwokModule)
 	if err != nil {
 		return err
 	}

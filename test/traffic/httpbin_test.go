@@ -43,7 +43,7 @@ func TestEveryRequestIsMirroredWhileVariantTwoExists(t *testing.T) {
 		s.forget("httpbin-v1")
 		s.Expect(c.Send(200, requests...)).To(gomega.Equal(onlyV1))
 		s.Eventually(s.count("httpbin-v2")).Should(gomega.Equal(200))
-		s.expectCopies(s.received("httpbin-v1"), s.received("httpbin-v2"))
+		s.Expect(dataplane.CheckCopies(s.received("httpbin-v1"), s.received("httpbin-v2"))).To(gomega.Succeed())
 
 		s.delete(deployment)
 		s.Eventually(s.pods("httpbin-v2")).Should(gomega.BeEmpty())
@@ -54,42 +54,4 @@ func TestEveryRequestIsMirroredWhileVariantTwoExists(t *testing.T) {
 		s.Expect(s.received("httpbin-v1")).To(gomega.HaveLen(200))
 		s.Expect(s.received("httpbin-v2")).To(gomega.HaveLen(200), "as many as before")
 	})
-}
-
-// expectCopies expects of each original one copy: with the same method, path, host, headers and body, but for what tells a
-// copy from an original: "X-Envoy-Internal: true", and one more entry in X-Forwarded-For.
-func (s *scene) expectCopies(originals, copies []dataplane.Received) {
-	s.Helper()
-	byNumber := map[string]dataplane.Received{}
-	for _, o := range originals {
-		byNumber[o.Header.Get(dataplane.NumberHeader)] = o
-	}
-	s.Expect(byNumber).To(gomega.HaveLen(len(originals)), "each number once")
-	for _, c := range copies {
-		number := c.Header.Get(dataplane.NumberHeader)
-		s.Expect(byNumber).To(gomega.HaveKey(number), "one copy of each")
-		original := byNumber[number]
-		s.Expect(original.Header.Values("X-Request-Id")).To(gomega.HaveLen(1))
-		s.Expect(c.Header.Get("X-Envoy-Internal")).To(gomega.Equal("true"))
-		s.Expect(original.Header.Values("X-Envoy-Internal")).To(gomega.BeEmpty())
-		s.Expect(forwardedFor(c)).To(gomega.HaveLen(len(forwardedFor(original)) + 1))
-		s.Expect(forwardedFor(c)[:len(forwardedFor(original))]).To(gomega.Equal(forwardedFor(original)))
-		original.Pod, original.At = c.Pod, c.At
-		original.Header, c.Header = original.Header.Clone(), c.Header.Clone()
-		for _, name := range []string{"X-Envoy-Internal", "X-Forwarded-For"} {
-			original.Header.Del(name)
-			c.Header.Del(name)
-		}
-		original.Bytes = c.Bytes // of the answers, which differ
-		s.Expect(c).To(gomega.Equal(original))
-		delete(byNumber, number)
-	}
-	s.Expect(byNumber).To(gomega.BeEmpty(), "originals without a copy")
-}
-
-func forwardedFor(r dataplane.Received) []string {
-	if r.Header.Get("X-Forwarded-For") == "" {
-		return []string{}
-	}
-	return strings.Split(r.Header.Get("X-Forwarded-For"), ",")
 }
