@@ -85,6 +85,7 @@ func run(ctx context.Context, s *stage, playground bool) error {
 	case err == nil:
 	case ctx.Err() != nil: // whatever went wrong went wrong because of it
 		err = context.Cause(ctx)
+	case errors.Is(err, errNoTraffic): // which is no matter of the operator's
 	default:
 		err = fmt.Errorf("%w\n\nThe end of the operator's log:\n%s", err, s.operatorLog())
 	}

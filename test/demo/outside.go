@@ -65,14 +65,13 @@ func isolate(t tutorial) (int, error) {
 	}
 	defer endBuild()
 	code, err := dataplane.RunIsolated(ctx, outcome)
-	switch {
-	case errors.Is(err, dataplane.ErrNotIsolated):
-		return 0, fmt.Errorf("%w: %w", errNoTraffic, err)
-	case code == notIsolatedCode:
-		return 0, fmt.Errorf("%w: %w that it may configure", errNoTraffic, dataplane.ErrNotIsolated)
-	default:
-		return code, err
+	if code == notIsolatedCode {
+		err = fmt.Errorf("%w that it may configure", dataplane.ErrNotIsolated)
 	}
+	if errors.Is(err, dataplane.ErrNotIsolated) {
+		return 0, fmt.Errorf("%w without a network namespace, which takes Linux, and either root or user namespaces: %w", errNoTraffic, err)
+	}
+	return code, err
 }
 
 // startBuild starts to build istiod, and to get an Envoy. When that is done, why it failed can be read from outcome, or nothing,
