@@ -97,8 +97,12 @@ func (v *Envoy) Routing(ctx context.Context, host string) (Routing, error) {
 				if r.Route.Cluster != "" {
 					route.To = append(route.To, target(r.Route.Cluster, 100))
 				}
+				total := 0.0
 				for _, w := range r.Route.WeightedClusters.Clusters {
-					route.To = append(route.To, target(w.Name, w.Weight))
+					total += w.Weight
+				}
+				for _, w := range r.Route.WeightedClusters.Clusters {
+					route.To = append(route.To, target(w.Name, 100*w.Weight/max(total, 1)))
 				}
 				for _, m := range r.Route.Mirrors {
 					route.Mirrors = append(route.Mirrors, target(m.Cluster, m.RuntimeFraction.DefaultValue.percent()))

@@ -25,14 +25,23 @@ type Caller struct {
 	// Address is where the Envoy takes its requests.
 	Address string
 
-	kept, fresh *http.Client // on connections that are used again, and on new ones
-	sent        atomic.Int64
+	reused, fresh *http.Client // on connections that are used again, and on new ones
+	sent          atomic.Int64
 }
 
-// NewCaller returns a caller by HTTP/1.1, or by h2c.
-func NewCaller(address, host string, h2c bool) *Caller {
+// Protocol that a Caller speaks.
+type Protocol string
+
+// The protocols.
+const (
+	HTTP1 Protocol = "HTTP/1.1"
+	H2C   Protocol = "h2c"
+)
+
+// NewCaller returns a caller of a host, by way of the Envoy at an address.
+func NewCaller(address, host string, protocol Protocol) *Caller {
 	clients := func(t *http.Transport) *http.Client {
-		if h2c {
+		if protocol == H2C {
 			t.Protocols = &http.Protocols{}
 			t.Protocols.SetUnencryptedHTTP2(true)
 		}
@@ -40,17 +49,17 @@ func NewCaller(address, host string, h2c bool) *Caller {
 	}
 	return &Caller{
 		Host: host, Address: address,
-		kept:  clients(&http.Transport{MaxIdleConnsPerHost: 64}),
-		fresh: clients(&http.Transport{DisableKeepAlives: true}),
+		reused: clients(&http.Transport{MaxIdleConnsPerHost: 64}),
+		fresh:  clients(&http.Transport{DisableKeepAlives: true}),
 	}
 }
 
-// Patience sets how long the caller waits for an answer.
-func (c *Caller) Patience(d time.Duration) { c.kept.Timeout, c.fresh.Timeout = d, d }
+// SetTimeout sets how long the caller waits for an answer.
+func (c *Caller) SetTimeout(d time.Duration) { c.reused.Timeout, c.fresh.Timeout = d, d }
 
 // Close ends the connections.
 func (c *Caller) Close() {
-	c.kept.CloseIdleConnections()
+	c.reused.CloseIdleConnections()
 	c.fresh.CloseIdleConnections()
 }
 
@@ -73,7 +82,7 @@ func (c *Caller) Get(path string, headers ...string) *http.Request {
 }
 
 // Do sends a request, numbered, and returns which workload has answered, or what went wrong.
-func (c *Caller) Do(request *http.Request) string { return c.do(c.kept, request) }
+func (c *Caller) Do(request *http.Request) string { return c.do(c.reused, request) }
 
 // DoFresh is Do on a new connection.
 func (c *Caller) DoFresh(request *http.Request) string { return c.do(c.fresh, request) }
@@ -83,7 +92,7 @@ func (c *Caller) do(client *http.Client, request *http.Request) string {
 	if request.GetBody != nil {
 		r.Body, _ = request.GetBody()
 	}
-	r.GetBody = nil // so that nothing is sent twice
+	r.GetBody = nil // so that no body is sent twice
 	r.Header.Set(NumberHeader, strconv.FormatInt(c.sent.Add(1), 10))
 	response, err := client.Do(r)
 	if err != nil {
@@ -101,7 +110,7 @@ func (c *Caller) do(client *http.Client, request *http.Request) string {
 	}
 }
 
-// Send sends requests in turn, as often as told, one after the other, and counts who answered.
+// Send sends requests in turn, so many times in all, one after the other, and counts who answered.
 func (c *Caller) Send(times int, requests ...*http.Request) map[string]int {
 	answers := map[string]int{}
 	for i := range times {

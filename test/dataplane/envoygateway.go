@@ -83,19 +83,18 @@ func StartEnvoyGateway(ctx context.Context, e *env.Environment) (*EnvoyGateway, 
 	return g, nil
 }
 
-// RestartController stops the controller as a rollout would, starts another one, and returns when that one is ready.
+// RestartController kills the controller, starts another one, and returns when that one is ready.
 func (g *EnvoyGateway) RestartController(ctx context.Context) error {
-	if err := g.stopController(); err != nil {
-		return fmt.Errorf("stopping the controller of Envoy Gateway: %w", err)
-	}
+	g.controller.Kill()
 	if err := g.startController(ctx); err != nil {
 		return fmt.Errorf("starting the controller of Envoy Gateway again: %w", err)
 	}
 	return nil
 }
 
-// RestartEnvoy has another Envoy take the place of one that was killed, and returns when it takes requests.
+// RestartEnvoy kills Envoy if it is there, has another one take its place, and returns when that one takes requests.
 func (g *EnvoyGateway) RestartEnvoy(ctx context.Context) error {
+	g.Envoy.Kill()
 	err := g.Envoy.Restart(ctx)
 	if err == nil {
 		err = g.waitListening(ctx)

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -103,9 +102,6 @@ func (g *EnvoyGateway) startController(ctx context.Context) error {
 	g.controller = p
 	return nil
 }
-
-// stopController stops the controller as the kubelet would.
-func (g *EnvoyGateway) stopController() error { return g.controller.Stop(syscall.SIGTERM) }
 
 // writeSecret writes the content of a Secret of Envoy Gateway's into files of a folder.
 func (g *EnvoyGateway) writeSecret(ctx context.Context, name, folder string) error {

@@ -10,7 +10,7 @@ package dataplane
 import "errors"
 
 // ErrNotIsolated is in the error of Isolate where this machine has no network namespace for this process.
-var ErrNotIsolated = errors.New("no network namespace of its own")
+var ErrNotIsolated = errors.New("no network namespace of its own (it takes Linux, and root or user namespaces)")
 
 // PodNetwork holds the addresses of Pods, as kwok hands them out. In the namespace that Isolate makes all of them are this host's.
 const PodNetwork = "10.244.0.0/16"

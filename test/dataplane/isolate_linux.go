@@ -29,7 +29,8 @@ func Isolated() bool {
 
 // RunIsolated runs this program a second time, in a network namespace of its own, and returns its exit code. There Isolated is
 // true. The second process inherits the files, as descriptors 3 and up. When the context ends it gets a SIGTERM, and with this
-// process it dies. What it leaves in its temporary folder is removed. The error is ErrNotIsolated where there is no such
+// process it dies. What it leaves in its temporary folder is removed at the
+// end. The error is ErrNotIsolated where there is no such
 // namespace to be had.
 //
 // Root has the right to make one. Other users get one together with a user namespace, where the kernel lets them.
@@ -43,28 +44,28 @@ func RunIsolated(ctx context.Context, inherited ...*os.File) (code int, err erro
 		return 0, fmt.Errorf("%w: %w", ErrNotIsolated, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	again := exec.Command("/proc/self/exe", os.Args[1:]...)
-	again.Args[0] = os.Args[0]
-	again.Env = append(os.Environ(), outsideVariable+"="+network, "TMPDIR="+dir)
-	again.Stdin, again.Stdout, again.Stderr = os.Stdin, os.Stdout, os.Stderr
-	again.ExtraFiles = inherited
-	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	second := exec.Command("/proc/self/exe", os.Args[1:]...)
+	second.Args[0] = os.Args[0]
+	second.Env = append(os.Environ(), outsideVariable+"="+network, "TMPDIR="+dir)
+	second.Stdin, second.Stdout, second.Stderr = os.Stdin, os.Stdout, os.Stderr
+	second.ExtraFiles = inherited
+	second.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() != 0 {
-		again.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		again.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		again.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+		second.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		second.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		second.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	runtime.LockOSThread() // the parent whose death kills the child is a thread
 	defer runtime.UnlockOSThread()
 	interrupts := make(chan os.Signal, 1) // a terminal sends them to both, and the second one decides
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)
-	if err := again.Start(); err != nil {
+	if err := second.Start(); err != nil {
 		return 0, fmt.Errorf("%w: %w", ErrNotIsolated, err)
 	}
-	defer context.AfterFunc(ctx, func() { _ = again.Process.Signal(syscall.SIGTERM) })()
-	_ = again.Wait()                                    // the state says it
-	if code = again.ProcessState.ExitCode(); code < 0 { // it was a signal
+	defer context.AfterFunc(ctx, func() { _ = second.Process.Signal(syscall.SIGTERM) })()
+	_ = second.Wait()                                    // the state says it
+	if code = second.ProcessState.ExitCode(); code < 0 { // it was a signal
 		code = 1
 	}
 	return code, nil

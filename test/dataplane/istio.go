@@ -69,7 +69,7 @@ func startUnderIstiod(ctx context.Context, e *env.Environment, xds, kind string,
 		return nil, fmt.Errorf("writing a bootstrap configuration of Envoy: %w", err)
 	}
 	return startEnvoy(ctx, e, "envoy-"+kind, "", "--config-path", filepath.Clean(file.Name()),
-		"--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning", "--drain-time-s", "1")
+		"--concurrency", "1", "--log-level", "warning", "--drain-time-s", "1")
 }
 
 // bootstrap is the configuration that an Envoy under istiod starts with: https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1

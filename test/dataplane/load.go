@@ -7,13 +7,16 @@ import (
 	"time"
 )
 
-// LoadPerSecond is how many requests a Load sends, evenly, whether they are answered or not.
+// LoadPerSecond is how many requests a Load sends, evenly, whether they are answered or not. Where the machine has kept it from
+// that for a while, it makes up for it.
 const LoadPerSecond = 200
 
 // Load is a steady stream of requests, every other one on a new connection.
 type Load struct {
 	stop    chan struct{}
+	stopped sync.Once
 	running sync.WaitGroup
+	began   time.Time
 
 	mu      sync.Mutex
 	answers []answer
@@ -27,16 +30,15 @@ type answer struct {
 
 // Load starts to send a request over and over.
 func (c *Caller) Load(request *http.Request) *Load {
-	l := &Load{stop: make(chan struct{})}
+	l := &Load{stop: make(chan struct{}), began: time.Now()}
 	l.running.Go(func() {
-		ticker := time.NewTicker(time.Second / LoadPerSecond)
-		defer ticker.Stop()
-		for fresh := false; ; fresh = !fresh {
+		for n := 0; ; n++ {
+			next := l.began.Add(time.Duration(n) * time.Second / LoadPerSecond)
 			select {
 			case <-l.stop:
 				return
-			case <-ticker.C:
-				l.running.Go(func() { l.one(c, request, fresh) })
+			case <-time.After(time.Until(next)):
+				l.running.Go(func() { l.one(c, request, n%2 == 1) })
 			}
 		}
 	})
@@ -63,10 +65,12 @@ func (l *Load) Count() int {
 	return len(l.answers)
 }
 
-// End stops the load and returns, when every request is answered, how often each workload has.
+// End stops the load and returns, when every request is answered, how often each workload has. It may be called again.
 func (l *Load) End() map[string]int {
-	close(l.stop)
+	l.stopped.Do(func() { close(l.stop) })
 	l.running.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	by := map[string]int{}
 	for _, a := range l.answers {
 		by[a.of]++

@@ -37,7 +37,7 @@ type Pods struct {
 	running  map[types.UID]*server
 	problems []error
 	received map[Workload][]Received
-	manners  map[Workload]Manners
+	behavior map[Workload]Behavior
 	held     map[Workload]int
 }
 
@@ -47,8 +47,9 @@ type server struct {
 	workload Workload
 	handler  http.Handler
 	ports    []int32
-	// open are those that take connections, one for each port.
-	open []*http.Server
+	// open are those that take connections, one for each port, with what they listen on.
+	open      []*http.Server
+	listeners []net.Listener
 }
 
 // StartPods plays the Pods of a cluster until Stop.
@@ -61,7 +62,7 @@ func StartPods(config *rest.Config) (*Pods, error) {
 	p := &Pods{
 		cancel:  cancel,
 		factory: informers.NewSharedInformerFactoryWithOptions(clients, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = "app" })),
-		running: map[types.UID]*server{}, received: map[Workload][]Received{}, manners: map[Workload]Manners{}, held: map[Workload]int{},
+		running: map[types.UID]*server{}, received: map[Workload][]Received{}, behavior: map[Workload]Behavior{}, held: map[Workload]int{},
 	}
 	_, err = p.factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { p.see(o.(*corev1.Pod)) },
@@ -100,7 +101,7 @@ func (p *Pods) see(pod *corev1.Pod) {
 		}
 	}
 	p.running[pod.UID] = s
-	if !p.manners[s.workload].Refuses {
+	if !p.behavior[s.workload].Refuses {
 		p.open(s)
 	}
 }
@@ -125,7 +126,7 @@ func (p *Pods) open(s *server) {
 			continue
 		}
 		web := &http.Server{Handler: s.handler, Protocols: protocols, ReadHeaderTimeout: time.Minute, ErrorLog: silent}
-		s.open = append(s.open, web)
+		s.open, s.listeners = append(s.open, web), append(s.listeners, listener)
 		go func() { _ = web.Serve(listener) }() // ends with an error, always
 	}
 }
@@ -135,7 +136,7 @@ func (s *server) close() {
 	for _, web := range s.open {
 		_ = web.Close()
 	}
-	s.open = nil
+	s.open, s.listeners = nil, nil
 }
 
 // end stops the server of a Pod as a container is stopped: it takes no more requests, and ends those it has.
@@ -146,6 +147,9 @@ func (p *Pods) end(pod types.UID) {
 	var open []*http.Server
 	if s != nil {
 		open = s.open
+		for _, listener := range s.listeners { // at once, since the next Pod may have the address
+			_ = listener.Close()
+		}
 	}
 	p.mu.Unlock()
 	for _, web := range open {

@@ -19,8 +19,8 @@ import (
 const (
 	// WorkloadHeader of an answer names the workload that it comes from.
 	WorkloadHeader = "Workload"
-	// keptBytes is the size up to which the bodies of requests are kept; of larger ones only a digest is.
-	keptBytes = 256 << 10
+	// maxBody is the size up to which the bodies of requests are recorded; of larger ones a digest is.
+	maxBody = 256 << 10
 )
 
 // silent takes what net/http would log of connections that break; the tests break them.
@@ -37,12 +37,14 @@ type Received struct {
 	// Body is the digest of one that is large.
 	Body string
 	At   time.Time
-	// Bytes of the answer's body, and its status.
+	// Proto is the protocol, such as HTTP/2.0.
+	Proto string
+	// Bytes of the answer's body, and its status; 0 where the connection was broken in its place.
 	Bytes, Status int
 }
 
-// Manners are how a workload's Pods answer. The zero value is with 200 at once.
-type Manners struct {
+// Behavior is how a workload's Pods answer. The zero value is with 200 at once.
+type Behavior struct {
 	// Refuses has no port open, while the Pod is Ready.
 	Refuses bool
 	// Breaks the connection in place of an answer.
@@ -58,18 +60,18 @@ type Manners struct {
 }
 
 // Behave changes how a workload's Pods answer.
-func (p *Pods) Behave(w Workload, m Manners) {
+func (p *Pods) Behave(w Workload, b Behavior) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	was := p.manners[w]
-	p.manners[w] = m
-	if was.Refuses == m.Refuses {
+	was := p.behavior[w]
+	p.behavior[w] = b
+	if was.Refuses == b.Refuses {
 		return
 	}
 	for _, s := range p.running {
 		switch {
 		case s.workload != w:
-		case m.Refuses:
+		case b.Refuses:
 			s.close()
 		default:
 			p.open(s)
@@ -77,33 +79,37 @@ func (p *Pods) Behave(w Workload, m Manners) {
 	}
 }
 
-// handler notes what reaches a Pod, and answers by the workload's manners with the workload's name.
+// handler notes what reaches a Pod, and answers by the workload's behavior with the workload's name.
 func (p *Pods) handler(s *server) http.Handler {
 	calls := healthServer()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
-		m := p.manners[s.workload]
+		b := p.behavior[s.workload]
 		p.mu.Unlock()
-		if m.Unread != nil {
-			p.hold(s.workload, m.Unread, r)
+		if b.Unread != nil {
+			p.hold(s.workload, b.Unread, r)
 		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		answer := s.workload.Name + strings.Repeat(".", m.Bytes)
-		p.note(s, r, body, len(answer))
-		if m.Breaks {
-			panic(http.ErrAbortHandler)
+		answer := s.workload.Name + strings.Repeat(".", b.Bytes)
+		status := http.StatusOK
+		if b.Breaks {
+			status, answer = 0, ""
 		}
-		if m.Holds != nil {
-			p.hold(s.workload, m.Holds, r)
+		p.note(s, r, body, Received{Bytes: len(answer), Status: status})
+		if b.Holds != nil {
+			p.hold(s.workload, b.Holds, r)
 		}
-		if m.Delay > 0 {
+		if b.Delay > 0 {
 			select {
-			case <-time.After(m.Delay):
+			case <-time.After(b.Delay):
 			case <-r.Context().Done():
 			}
+		}
+		if b.Breaks {
+			panic(http.ErrAbortHandler)
 		}
 		w.Header().Set(WorkloadHeader, s.workload.Name)
 		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
@@ -131,17 +137,18 @@ func (p *Pods) count(w Workload, held int) {
 	p.held[w] += held
 }
 
-func (p *Pods) note(s *server, r *http.Request, body []byte, answered int) {
+// note records a request, with what is said of its answer.
+func (p *Pods) note(s *server, r *http.Request, body []byte, received Received) {
 	text := string(body)
-	if len(body) > keptBytes {
+	if len(body) > maxBody {
 		text = fmt.Sprintf("%d bytes, SHA-256 %x", len(body), sha256.Sum256(body))
 	}
+	received.Pod, received.At = s.pod, time.Now()
+	received.Method, received.Path, received.Host, received.Proto = r.Method, r.URL.RequestURI(), r.Host, r.Proto
+	received.Header, received.Body = r.Header.Clone(), text
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.received[s.workload] = append(p.received[s.workload], Received{
-		Pod: s.pod, Method: r.Method, Path: r.URL.RequestURI(), Host: r.Host, Header: r.Header.Clone(), Body: text,
-		At: time.Now(), Bytes: answered, Status: http.StatusOK,
-	})
+	p.received[s.workload] = append(p.received[s.workload], received)
 }
 
 // Held is how many requests a workload has and doesn't answer, or doesn't read.

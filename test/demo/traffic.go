@@ -18,8 +18,8 @@ import (
 const (
 	// outcomeDescriptor is where the inner process reads the outcome of the build.
 	outcomeDescriptor = 3
-	// callPatience is how long a client waits for an answer.
-	callPatience = 5 * time.Second
+	// callTimeout is how long a client waits for an answer.
+	callTimeout = 5 * time.Second
 	// ciVariable is "true" in continuous integration.
 	ciVariable = "CI"
 )
@@ -132,8 +132,8 @@ func (s *stage) startTraffic(ctx context.Context, l load) error {
 	if t.envoy, err = dataplane.StartSidecar(ctx, s.cluster, istiod, metav1.NamespaceDefault, l.port); err != nil {
 		return err
 	}
-	t.client = dataplane.NewCaller(t.envoy.Address, l.authority(), false)
-	t.client.Patience(callPatience)
+	t.client = dataplane.NewCaller(t.envoy.Address, l.authority(), dataplane.HTTP1)
+	t.client.SetTimeout(callTimeout)
 	s.success(fmt.Sprintf("istiod has configured the Envoy, after %.0f s", time.Since(begin).Seconds()))
 	return nil
 }

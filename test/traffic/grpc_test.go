@@ -62,80 +62,97 @@ spec:
   rules: [{backendRefs: [{name: greeter-v2, port: 80}]}]
 `
 
+// grpcClient calls gRPC's health service.
+type grpcClient struct {
+	*httpClient
+	health healthpb.HealthClient
+	sent   int
+}
+
+// greeting applies the policy for the scene's data plane, and returns a client of it.
+func (s *scene) greeting() *grpcClient {
+	s.Helper()
+	parent := strings.ReplaceAll(s.plane.parent(s.namespace), "httpbin, port: 8000", "greeter, port: 9000")
+	s.manifest(strings.ReplaceAll(greeterPolicy, "PARENT", strings.ReplaceAll(parent, "\n", "\n    ")))
+	envoy, host := s.plane.envoy, s.plane.host(s.namespace)
+	if s.plane.name == sidecar.name {
+		envoy, host = func(s *scene) *dataplane.Envoy { return s.sidecar(9000) }, "greeter:9000"
+	}
+	c := s.callingAt(envoy(s), host, dataplane.H2C)
+	connection, err := grpc.NewClient("passthrough:///"+c.Address, grpc.WithAuthority(c.Host), grpc.WithNoProxy(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Cleanup(func() { _ = connection.Close() })
+	return &grpcClient{httpClient: c, health: healthpb.NewHealthClient(connection)}
+}
+
+// call returns which workload has answered a call, or what went wrong.
+func (c *grpcClient) call() string {
+	var header metadata.MD
+	c.sent++
+	ctx := metadata.AppendToOutgoingContext(c.scene.Context(), dataplane.NumberHeader, strconv.Itoa(c.sent))
+	answer, err := c.health.Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Header(&header))
+	if err != nil {
+		return err.Error()
+	}
+	return answer.GetStatus().String() + " by " + strings.Join(header.Get(dataplane.WorkloadHeader), ",")
+}
+
+// calls are how many make up a batch.
+const calls = 50
+
+// expectCalls makes calls, and expects v1 to answer all of them.
+func (s *scene) expectCalls(c *grpcClient) {
+	s.Helper()
+	s.forget("greeter-v1")
+	for range calls {
+		s.Expect(c.call()).To(gomega.Equal("SERVING by greeter-v1"))
+	}
+}
+
 // Envoy Gateway 1.9.1 doesn't look at the Services that GRPCRoutes mirror to. So what the policy adds for variant 2 takes calls
 // away from their clients. That is what is so today, and not what should be.
 func TestEnvoyGatewayRefusesAMirrorOfCallsAndTheCallsWithIt(t *testing.T) {
 	s := newScene(t, egGateway)
-	s.deploy("greeter-v1")
-	s.manifest(strings.ReplaceAll(greeterPolicy, "PARENT", strings.ReplaceAll(s.plane.parent(s.namespace), "\n", "\n    ")))
-	c := s.calling()
+	s.deployFor("greeter-v1", dataplane.H2C)
+	c := s.greeting()
 	s.Eventually(c.routing).Should(gomega.Equal("/grpc.health.v1.Health: greeter-v1"))
-	s.deploy("greeter-v2")
+	s.expectCalls(c)
+
+	s.deployFor("greeter-v2", dataplane.H2C)
 	s.Eventually(c.routing).Should(gomega.Equal("/grpc.health.v1.Health: 500"))
+	s.Expect(c.call()).To(gomega.HavePrefix("rpc error: "))
 	s.Eventually(s.condition(s.applied("greeter"), iter8v1alpha1.ConditionAccepted)).Should(gomega.And(
-		gomega.HavePrefix("False BackendNotFound: "), gomega.ContainSubstring("greeter-v2 not found")))
+		gomega.HavePrefix("False BackendNotFound: "), gomega.ContainSubstring(s.plane.notFound(s.namespace, "greeter-v2"))))
 
 	s.manifest(strings.ReplaceAll(serviceOfRoute, "NAMESPACE", s.namespace))
 	s.Eventually(c.routing).Should(gomega.Equal("/grpc.health.v1.Health: greeter-v1, copies to greeter-v2 (100%)"))
+	s.expectCalls(c)
 }
 
 func TestGRPCRouteMirrorsCallsWhileVariantTwoExists(t *testing.T) {
 	onEachPlane(t, func(s *scene) {
-		speaksGRPC := func(_ any, service *corev1.Service) *corev1.Service {
-			patch(s, service, func(service *corev1.Service) {
-				h2c := "kubernetes.io/h2c"
-				service.Spec.Ports[0].Name, service.Spec.Ports[0].AppProtocol = "grpc", &h2c
-			})
-			return service
-		}
-		speaksGRPC(s.deploy("greeter-v1"))
-		parent := strings.ReplaceAll(s.plane.parent(s.namespace), "httpbin, port: 8000", "greeter, port: 9000")
-		s.manifest(strings.ReplaceAll(greeterPolicy, "PARENT", strings.ReplaceAll(parent, "\n", "\n    ")))
-		v, host := s.plane.envoy, s.plane.host(s.namespace)
-		if s.plane.name == sidecar.name {
-			v, host = func(s *scene) *dataplane.Envoy { return s.sidecar(9000) }, "greeter:9000"
-		}
-		c := s.callingAt(v(s), host)
+		s.deployFor("greeter-v1", dataplane.H2C)
+		c := s.greeting()
 		if s.plane.losesMirrorsOfCalls {
 			s.manifest(strings.ReplaceAll(serviceOfRoute, "NAMESPACE", s.namespace))
 		}
-
-		connection, err := grpc.NewClient("passthrough:///"+c.Address, grpc.WithAuthority(c.Host), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		s.Expect(err).NotTo(gomega.HaveOccurred())
-		s.Cleanup(func() { _ = connection.Close() })
-		const times = 50
-		sent := 0
-		// expectCalls makes calls, and expects of v1 to answer all of them.
-		expectCalls := func() {
-			s.Helper()
-			s.forget("greeter-v1")
-			for range times {
-				var header metadata.MD
-				sent++
-				ctx := metadata.AppendToOutgoingContext(s.Context(), dataplane.NumberHeader, strconv.Itoa(sent))
-				answer, err := healthpb.NewHealthClient(connection).Check(ctx, &healthpb.HealthCheckRequest{}, grpc.Header(&header))
-				s.Expect(err).NotTo(gomega.HaveOccurred())
-				s.Expect(answer.GetStatus()).To(gomega.Equal(healthpb.HealthCheckResponse_SERVING))
-				s.Expect(header.Get(dataplane.WorkloadHeader)).To(gomega.Equal([]string{"greeter-v1"}))
-			}
-		}
-
-		const calls = "/grpc.health.v1.Health: "
-		s.Eventually(c.routing).Should(gomega.Equal(calls + "greeter-v1"))
-		expectCalls()
+		const health = "/grpc.health.v1.Health: "
+		s.Eventually(c.routing).Should(gomega.Equal(health + "greeter-v1"))
+		s.expectCalls(c)
 		s.Expect(s.received("greeter-v2")).To(gomega.BeEmpty())
 
-		deployment, service := s.deploy("greeter-v2")
-		speaksGRPC(deployment, service)
-		s.Eventually(c.routing).Should(gomega.Equal(calls + "greeter-v1, copies to greeter-v2 (100%)"))
-		expectCalls()
-		s.Eventually(s.count("greeter-v2")).Should(gomega.Equal(times))
+		deployment, service := s.deployFor("greeter-v2", dataplane.H2C)
+		s.Eventually(c.routing).Should(gomega.Equal(health + "greeter-v1, copies to greeter-v2 (100%)"))
+		s.expectCalls(c)
+		s.Eventually(s.count("greeter-v2")).Should(gomega.Equal(calls))
 		s.Expect(dataplane.CheckCopies(s.received("greeter-v1"), s.received("greeter-v2"))).To(gomega.Succeed())
 
-		s.delete(deployment)
-		s.Eventually(c.routing).Should(gomega.Equal(calls + "greeter-v1"))
-		s.delete(service)
-		expectCalls()
-		s.Expect(s.received("greeter-v2")).To(gomega.HaveLen(times), "as many as before")
+		patch(s, service, func(o *corev1.Service) { o.Spec.Selector["version"] = "of-no-pod" }) // its Pod stays, and would answer
+		s.Eventually(c.routing).Should(gomega.Equal(health + "greeter-v1"))
+		s.expectCalls(c)
+		s.Consistently(s.count("greeter-v2"), "200ms").Should(gomega.Equal(calls), "as many as before")
+		s.delete(deployment, service)
+		s.expectCalls(c)
 	})
 }

@@ -28,6 +28,10 @@ type plane struct {
 	restart func(context.Context) error
 	// needsService says that a route which mirrors to a Service that is not there answers its clients with 500.
 	needsService bool
+	// notFound is how the controller says that a Service isn't there.
+	notFound func(namespace, service string) string
+	// limitsCopies says that there are no more than 1,024 connections to a mirror at a time.
+	limitsCopies bool
 	// losesMirrorsOfCalls says that a GRPCRoute which mirrors to a Service that no HTTPRoute names answers its clients with 500.
 	losesMirrorsOfCalls bool
 	// class is the GatewayClass of a gateway.
@@ -35,11 +39,12 @@ type plane struct {
 }
 
 var sidecar = plane{
-	name:    "sidecar under istiod",
-	parent:  func(string) string { return `parentRefs: [{group: "", kind: Service, name: httpbin, port: 8000}]` },
-	host:    func(string) string { return "httpbin:8000" },
-	envoy:   func(s *scene) *dataplane.Envoy { return s.sidecar(8000) },
-	restart: restartIstiod,
+	name:     "sidecar under istiod",
+	parent:   func(string) string { return `parentRefs: [{group: "", kind: Service, name: httpbin, port: 8000}]` },
+	host:     func(string) string { return "httpbin:8000" },
+	envoy:    func(s *scene) *dataplane.Envoy { return s.sidecar(8000) },
+	restart:  restartIstiod,
+	notFound: istiodFindsNot,
 }
 
 var istioGateway = plane{
@@ -47,10 +52,11 @@ var istioGateway = plane{
 	parent: func(string) string {
 		return "parentRefs: [{name: gateway}]\nhostnames: [httpbin.example]"
 	},
-	host:    func(string) string { return "httpbin.example" },
-	envoy:   (*scene).gateway,
-	class:   "istio",
-	restart: restartIstiod,
+	host:     func(string) string { return "httpbin.example" },
+	envoy:    (*scene).gateway,
+	class:    "istio",
+	restart:  restartIstiod,
+	notFound: istiodFindsNot,
 }
 
 var egGateway = plane{
@@ -61,9 +67,15 @@ var egGateway = plane{
 	host:                func(namespace string) string { return namespace + ".example" },
 	envoy:               func(*scene) *dataplane.Envoy { return envoyGateway.Envoy },
 	needsService:        true,
+	limitsCopies:        true,
+	notFound:            func(namespace, service string) string { return "service " + namespace + "/" + service + " not found" },
 	losesMirrorsOfCalls: true,
 	restart:             func(ctx context.Context) error { return envoyGateway.RestartController(ctx) },
 	class:               dataplane.EnvoyGatewayClass,
+}
+
+func istiodFindsNot(namespace, service string) string {
+	return "backend(" + service + "." + namespace + ".svc.cluster.local) not found"
 }
 
 func restartIstiod(ctx context.Context) error { return istiod.Restart(ctx) }
@@ -82,7 +94,7 @@ func (s *scene) sidecar(port int) *dataplane.Envoy {
 	s.Helper()
 	v, err := dataplane.StartSidecar(s.Context(), cluster, istiod, s.namespace, port)
 	s.Expect(err).NotTo(gomega.HaveOccurred())
-	s.Cleanup(v.Kill)
+	s.Cleanup(func() { v.Kill() }) // the one that is there then
 	return v
 }
 
@@ -118,6 +130,6 @@ func (s *scene) gateway() *dataplane.Envoy {
 		Namespace: s.namespace, Name: pod.Name, IP: pod.Status.PodIP, Labels: pod.Labels,
 	}, gatewayPort)
 	s.Expect(err).NotTo(gomega.HaveOccurred())
-	s.Cleanup(v.Kill)
+	s.Cleanup(func() { v.Kill() }) // the one that is there then
 	return v
 }

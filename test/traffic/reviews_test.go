@@ -18,18 +18,18 @@ func TestVirtualServiceMirrorsTheTestersRequestsWhileTheMirrorExists(t *testing.
 		"by a percentage":                        policy,
 		"by the percent that Istio had at first": strings.Replace(policy, percentage, deprecated, 1),
 	} {
-		t.Run(sentence, func(t *testing.T) { expectTestersAreMirrored(t, policy) })
+		t.Run(sentence, func(t *testing.T) { expectTestersByPolicy(t, policy) })
 	}
 }
 
-func expectTestersAreMirrored(t *testing.T, policy string) {
+func expectTestersByPolicy(t *testing.T, policy string) {
 	s := newScene(t, sidecar)
 	c := s.reviews()
 	s.kubectl("apply", "-f", sample("istio/subject.yaml"))
 	s.manifest(policy)
-	s.expectTestersAreMirrored(c, false)
+	s.expectTesters(c, testersToV2)
 	s.kubectl("apply", "-f", sample("istio/mirror.yaml"))
-	s.expectTestersAreMirrored(c, true)
+	s.expectTesters(c, testersMirrored)
 	s.kubectl("delete", "-f", sample("istio/mirror.yaml"))
-	s.expectTestersAreMirrored(c, false)
+	s.expectTesters(c, testersToV2)
 }

@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net/http"
@@ -12,9 +13,8 @@ import (
 	"time"
 
 	"github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
+	"golang.org/x/sys/unix"
 
-	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/test/dataplane"
 	"iter8.tools/operator/test/figures"
 )
@@ -22,226 +22,144 @@ import (
 // The test of what variant 2 can do to variant 1 takes a look of a moment, unless it is to write the figures down.
 var (
 	safetyFile    = flag.String("safety", "", "write the figures into this file, between its marks")
-	safetySeconds = flag.Int("safety-seconds", 2, "how long each row is looked at")
+	safetySeconds = flag.Int("safety-seconds", 2, "how long each hazard is looked at")
 )
 
-// harm is how many of the requests to variant 1 fail.
-type harm string
+// bodyTimeout is how long a client waits for the answer to a large request while variant 2 reads none.
+const bodyTimeout = 2 * time.Second
 
-const (
-	none harm = "none"
-	few  harm = "few" // until the mirror is withdrawn
-	most harm = "most"
-)
-
-// deed is something that variant 2 does while it gets copies of all requests.
-type deed struct {
-	name string
-	// does begins it.
-	does func(s *scene, v2 *variantTwo)
-	// rules of the route; "" means mirrorAll.
-	rules string
-	// kib is the size of requests that are sent one after the other; 0 means a load of small ones.
-	kib int
-	// h2c from client to server, in place of HTTP/1.1.
-	h2c bool
-	// harm that it does on a plane, as far as it is known beforehand.
-	harm func(plane) harm
+// state of clients and of the Envoy, over some time and at its end.
+type state struct {
+	p50, p99         time.Duration
+	descriptors, kib int
 }
 
-func harmless(plane) harm { return none }
-
-// whereAServiceIsNeeded is harmless but where a mirror needs its Service.
-func whereAServiceIsNeeded(hurt harm) func(plane) harm {
-	return func(p plane) harm {
-		if p.needsService {
-			return hurt
-		}
-		return none
-	}
-}
-
-// variantTwo is the one that does it.
-type variantTwo struct {
-	scale   func(replicas int32)
-	release chan struct{} // of what it holds
-}
-
-const mirrorAllInTwoSeconds = `
-rules:
-- filters:
-  - {type: RequestMirror, requestMirror: {backendRef: {name: httpbin-v2, port: 80}}}
-  backendRefs: [{name: httpbin-v1, port: 80}]
-  timeouts: {request: 2s}
-`
-
-// deeds in the order of the table in docs/safety.md.
-func deeds() []deed {
-	behaves := func(m dataplane.Manners) func(*scene, *variantTwo) {
-		return func(s *scene, _ *variantTwo) { s.behave("httpbin-v2", m) }
-	}
-	hangs := func(s *scene, v2 *variantTwo) { s.behave("httpbin-v2", dataplane.Manners{Holds: v2.release}) }
-	goes := func(s *scene, v2 *variantTwo) { v2.scale(0) }
-	deleted := func(s *scene, _ *variantTwo) { s.delete(s.serviceOfV2()) }
-	suspended := func(do func(*scene, *variantTwo)) func(*scene, *variantTwo) {
-		return func(s *scene, v2 *variantTwo) {
-			policy := s.applied("httpbin")
-			patch(s, policy, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Suspend = true })
-			s.Eventually(s.condition(policy, iter8v1alpha1.ConditionReady)).Should(gomega.ContainSubstring("spec.suspend is set"))
-			do(s, v2)
-		}
-	}
-	all := []deed{
-		{name: "answers", does: func(*scene, *variantTwo) {}, harm: harmless},
-		{name: "loses its endpoints", does: goes, harm: harmless},
-		{name: "loses its endpoints, and the policy is suspended", does: suspended(goes), harm: harmless},
-		{name: "loses its Service", does: deleted, harm: whereAServiceIsNeeded(few)},
-		{name: "loses its Service, and the policy is suspended", does: suspended(deleted), harm: whereAServiceIsNeeded(most)},
-		{name: "refuses connections", does: behaves(dataplane.Manners{Refuses: true}), harm: harmless},
-		{name: "breaks connections", does: behaves(dataplane.Manners{Breaks: true}), harm: harmless},
-		{name: "takes a second to answer", does: behaves(dataplane.Manners{Delay: time.Second}), harm: harmless},
-		{name: "answers with 1 MiB", does: behaves(dataplane.Manners{Bytes: 1 << 20}), harm: harmless},
-		{name: "hangs, with a route timeout of 2 s", does: hangs, rules: mirrorAllInTwoSeconds},
-		{name: "hangs", does: hangs},
-	}
-	for _, h2c := range []bool{false, true} {
-		for _, kib := range []int{64, 1 << 10, 8 << 10} {
-			d := deed{name: fmt.Sprintf("reads no bodies, of %d KiB, over HTTP/1.1", kib), kib: kib, h2c: h2c}
-			if h2c {
-				d.name = fmt.Sprintf("reads no bodies, of %d KiB, over h2c", kib)
-			}
-			d.does = func(s *scene, v2 *variantTwo) { s.behave("httpbin-v2", dataplane.Manners{Unread: v2.release}) }
-			all = append(all, d)
-		}
-	}
-	return all
-}
-
-// measured is a row of the table.
+// measured is what came of a hazard: what clients and the Envoy saw before and after it began.
 type measured struct {
-	failed, sent           int
-	before, after          [2]time.Duration // p50 and p99
-	descriptors, residents [2]int           // before and after; residents in KiB
+	failed, sent  int // after
+	before, after state
+}
+
+// String is the row of a table.
+func (m measured) String() string {
+	return fmt.Sprintf("%d of %d | %s → %s | %s → %s | %d → %d | %d → %d", m.failed, m.sent,
+		rounded(m.before.p50), rounded(m.after.p50), rounded(m.before.p99), rounded(m.after.p99),
+		m.before.descriptors, m.after.descriptors, m.before.kib>>10, m.after.kib>>10)
 }
 
 func TestWhatVariantTwoCanDoToVariantOne(t *testing.T) {
-	table := map[string]map[string]measured{}
+	var tables strings.Builder
 	for _, p := range []plane{sidecar, egGateway} {
-		table[p.name] = map[string]measured{}
-		for _, d := range deeds() {
-			t.Run(p.name+"/"+d.name, func(t *testing.T) {
+		fmt.Fprintf(&tables, "\n| %s: variant 2 … | failed | p50 | p99 | descriptors | memory, MiB |\n|---|---|---|---|---|---|\n", p.name)
+		for _, h := range hazards() {
+			t.Run(p.name+"/"+h.name, func(t *testing.T) {
 				s := newScene(t, p)
-				m := s.measure(d)
-				table[p.name][d.name] = m
-				figures.Note(t, "%d of %d requests failed; p50 %s → %s, p99 %s → %s; descriptors %d → %d, memory %d → %d MiB", m.failed, m.sent,
-					rounded(m.before[0]), rounded(m.after[0]), rounded(m.before[1]), rounded(m.after[1]),
-					m.descriptors[0], m.descriptors[1], m.residents[0]>>10, m.residents[1]>>10)
-				if d.harm == nil {
-					return
-				}
-				switch d.harm(p) {
-				case none:
-					s.Expect(m.failed).To(gomega.BeZero())
-				case few:
-					s.Expect(m.failed).To(gomega.BeNumerically("<", m.sent/2))
-				case most:
-					s.Expect(m.failed).To(gomega.BeNumerically(">", m.sent/2))
+				m := s.measure(h)
+				figures.Note(t, "failed, p50, p99, descriptors and MiB: %s", m)
+				fmt.Fprintf(&tables, "| %s | %s |\n", h.name, m)
+				if h.expect != nil {
+					h.expect(s, m)
 				}
 			})
 		}
 	}
-	if *safetyFile != "" {
-		gomega.NewWithT(t).Expect(writeSafety(*safetyFile, table)).To(gomega.Succeed())
+	if *safetyFile != "" && !t.Failed() {
+		gomega.NewWithT(t).Expect(writeSafety(*safetyFile, tables.String())).To(gomega.Succeed())
 	}
 }
 
-// measure has variant 2 do something while requests go to variant 1.
-func (s *scene) measure(d deed) (m measured) {
+// measure has variant 2 become a hazard while requests go to variant 1.
+func (s *scene) measure(h hazard) measured {
 	s.Helper()
 	s.httpbin("v2")
-	_, service := s.deploy("httpbin-v1")
-	deployment, serviceOfV2 := s.deploy("httpbin-v2")
-	if d.h2c {
-		h2c := "kubernetes.io/h2c"
-		for _, service := range []*corev1.Service{service, serviceOfV2} {
-			patch(s, service, func(o *corev1.Service) { o.Spec.Ports[0].AppProtocol = &h2c })
-		}
-	}
-	rules := d.rules
-	if rules == "" {
-		rules = mirrorAll
+	s.deployFor("httpbin-v1", h.protocol)
+	deployment, _ := s.deployFor("httpbin-v2", h.protocol)
+	rules := mirrorAll
+	if h.timeout != "" {
+		rules += "  timeouts: {request: " + h.timeout + "}\n"
 	}
 	s.route(rules)
+	if s.plane.limitsCopies { // its Envoy is that of other tests too
+		s.Expect(envoyGateway.RestartEnvoy(s.Context())).To(gomega.Succeed())
+	}
 	c := s.calling()
+	if h.descriptors > 0 {
+		limit := unix.Rlimit{Cur: h.descriptors, Max: h.descriptors}
+		s.Expect(unix.Prlimit(c.envoy.PID(), unix.RLIMIT_NOFILE, &limit, nil)).To(gomega.Succeed())
+		if s.plane.limitsCopies {
+			s.Cleanup(func() { s.Expect(envoyGateway.RestartEnvoy(context.Background())).To(gomega.Succeed()) })
+		}
+	}
 	s.Eventually(c.routing).Should(gomega.Equal("httpbin-v1, copies to httpbin-v2 (100%)"))
 	v2 := &variantTwo{release: make(chan struct{}), scale: func(replicas int32) { s.scale(deployment, replicas) }}
-	if d.kib > 0 {
-		m = s.measureBodies(c, d, v2)
-	} else {
-		m = s.measureLoad(c, d, v2)
+	s.Cleanup(func() { close(v2.release) })
+	if h.kib > 0 {
+		return s.measureBodies(c, h, v2)
 	}
-	return m
+	return s.measureLoad(c, h, v2)
 }
 
-// measureLoad looks at a load of small requests.
-func (s *scene) measureLoad(c *httpClient, d deed, v2 *variantTwo) (m measured) {
+// measureLoad looks at a load of small requests. Those that are not answered in the end are among the failed.
+func (s *scene) measureLoad(c *httpClient, h hazard, v2 *variantTwo) (m measured) {
 	s.Helper()
-	load := c.Load(c.Request(http.MethodPost, "/post", "a body"))
-	<-time.After(time.Duration(*safetySeconds) * time.Second / 4)
-	m.descriptors[0], m.residents[0] = s.size(c)
+	span := time.Duration(*safetySeconds) * time.Second
+	c.SetTimeout(span)
+	load := s.load(c, c.Request(http.MethodPost, "/post", "a body"))
+	<-time.After(span / 4)
 	before := load.Count()
-	d.does(s, v2)
-	begin := load.Count()
-	<-time.After(time.Duration(*safetySeconds) * time.Second)
-	m.descriptors[1], m.residents[1] = s.size(c)
-	close(v2.release)
+	m.before = s.state(c, load, 0, before)
+	h.begin(s, v2)
+	begun := load.Count()
+	<-time.After(span)
+	m.after = s.state(c, load, begun, load.Count())
 	load.End()
-	after := load.Count()
-	m.failed, m.sent = load.Failed("httpbin-v1", before, after), after-before
-	m.before = [2]time.Duration{load.Quantile(0.5, 0, before), load.Quantile(0.99, 0, before)}
-	m.after = [2]time.Duration{load.Quantile(0.5, begin, after), load.Quantile(0.99, begin, after)}
+	m.failed, m.sent = load.Failed("httpbin-v1", begun, load.Count()), load.Count()-begun
 	return m
 }
 
 // measureBodies looks at large requests, one after the other.
-func (s *scene) measureBodies(c *httpClient, d deed, v2 *variantTwo) (m measured) {
+func (s *scene) measureBodies(c *httpClient, h hazard, v2 *variantTwo) (m measured) {
 	s.Helper()
-	caller := dataplane.NewCaller(c.Address, c.Host, d.h2c)
+	caller := dataplane.NewCaller(c.Address, c.Host, h.protocol)
 	defer caller.Close()
-	caller.Patience(2 * time.Second)
-	large := caller.Request(http.MethodPost, "/post", strings.Repeat("x", d.kib<<10))
-	times := *safetySeconds
-	send := func() (failed int, took [2]time.Duration) {
-		all := make([]time.Duration, 0, times)
-		for range times {
+	large := caller.Request(http.MethodPost, "/post", strings.Repeat("x", h.kib<<10))
+	send := func(span time.Duration) (state, int, int) {
+		var took []time.Duration
+		failed := 0
+		for begun := time.Now(); len(took) < 3 || time.Since(begun) < span; {
 			sent := time.Now()
 			if caller.Do(large) != "httpbin-v1" {
 				failed++
 			}
-			all = append(all, time.Since(sent))
+			took = append(took, time.Since(sent))
+			s.forget("httpbin-v1")
 		}
-		slices.Sort(all)
-		return failed, [2]time.Duration{all[len(all)/2], all[len(all)-1]}
+		slices.Sort(took)
+		st := s.state(c, nil, 0, 0)
+		st.p50, st.p99 = took[len(took)/2], took[len(took)*99/100]
+		return st, failed, len(took)
 	}
-	failed, before := send()
+	var failed int
+	m.before, failed, _ = send(0)
 	s.Expect(failed).To(gomega.BeZero(), "before")
-	m.descriptors[0], m.residents[0] = s.size(c)
-	d.does(s, v2)
-	m.before, m.sent = before, times
-	m.failed, m.after = send()
-	m.descriptors[1], m.residents[1] = s.size(c)
-	close(v2.release)
+	h.begin(s, v2)
+	caller.SetTimeout(bodyTimeout)
+	m.after, m.failed, m.sent = send(time.Duration(*safetySeconds) * time.Second)
 	return m
 }
 
-// size of the Envoy: its descriptors, and its memory in KiB.
-func (s *scene) size(c *httpClient) (descriptors, kib int) {
+// state now of the Envoy, and of the requests of a load from one number of them to another.
+func (s *scene) state(c *httpClient, l *dataplane.Load, from, to int) (st state) {
 	s.Helper()
-	descriptors, err := c.envoy.Descriptors()
+	var err error
+	st.descriptors, err = c.envoy.Descriptors()
 	s.Expect(err).NotTo(gomega.HaveOccurred())
-	kib, err = c.envoy.ResidentKiB()
+	st.kib, err = c.envoy.ResidentKiB()
 	s.Expect(err).NotTo(gomega.HaveOccurred())
-	return descriptors, kib
+	if l != nil {
+		st.p50, st.p99 = l.Quantile(0.5, from, to), l.Quantile(0.99, from, to)
+	}
+	return st
 }
 
 // Marks of what is written, in docs/safety.md.
@@ -250,8 +168,8 @@ const (
 	safetyEnd   = "<!-- measured: end -->\n"
 )
 
-// writeSafety writes the table between the marks of a file.
-func writeSafety(file string, table map[string]map[string]measured) error {
+// writeSafety writes the tables between the marks of a file.
+func writeSafety(file, tables string) error {
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(cluster.ModuleRoot(), file)
 	}
@@ -259,24 +177,15 @@ func writeSafety(file string, table map[string]map[string]measured) error {
 	if err != nil {
 		return err
 	}
-	head, rest, ok := strings.Cut(string(text), safetyBegin)
-	_, tail, ok2 := strings.Cut(rest, safetyEnd)
-	if !ok || !ok2 {
+	head, rest, begins := strings.Cut(string(text), safetyBegin)
+	_, tail, ends := strings.Cut(rest, safetyEnd)
+	if !begins || !ends {
 		return fmt.Errorf("%s has no marks %q and %q", file, safetyBegin, safetyEnd)
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on %s, %d s a row.\n", time.Now().Format(time.DateOnly), *safetySeconds)
-	for _, p := range []plane{sidecar, egGateway} {
-		fmt.Fprintf(&b, "\n| %s: variant 2 … | failed | p50 | p99 | descriptors | memory, MiB |\n|---|---|---|---|---|---|\n", p.name)
-		for _, d := range deeds() {
-			m, ok := table[p.name][d.name]
-			if !ok {
-				continue
-			}
-			fmt.Fprintf(&b, "| %s | %d of %d | %s → %s | %s → %s | %d → %d | %d → %d |\n", d.name, m.failed, m.sent,
-				rounded(m.before[0]), rounded(m.after[0]), rounded(m.before[1]), rounded(m.after[1]),
-				m.descriptors[0], m.descriptors[1], m.residents[0]>>10, m.residents[1]>>10)
-		}
+	var limit unix.Rlimit
+	if err := unix.Prlimit(envoyGateway.Envoy.PID(), unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		return err
 	}
-	return os.WriteFile(file, []byte(head+safetyBegin+b.String()+safetyEnd+tail), 0o600)
+	measured := fmt.Sprintf("Measured on %s, %d s each, with a limit of %d descriptors where none is named.\n", time.Now().Format(time.DateOnly), *safetySeconds, limit.Cur)
+	return os.WriteFile(file, []byte(head+safetyBegin+measured+tables+safetyEnd+tail), 0o600)
 }

@@ -3,10 +3,13 @@ package traffic
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
@@ -39,6 +42,13 @@ func newScene(t *testing.T, p plane) *scene {
 	t.Cleanup(func() { _ = k8s.Delete(context.Background(), namespace) })
 	s.Expect(cluster.Kubeconfig(s.kubeconfig)).To(gomega.Succeed())
 	return s
+}
+
+// in is the scene for a part of the test.
+func (s *scene) in(t *testing.T) *scene {
+	part := *s
+	part.T, part.WithT = t, gomega.NewWithT(t)
+	return &part
 }
 
 func (s *scene) create(objects ...client.Object) {
@@ -105,9 +115,19 @@ func (s *scene) deployment(name string, labels map[string]string) *appsv1.Deploy
 // deploy creates the Deployment and the Service of a workload, APP-VERSION, and waits for its Pod.
 func (s *scene) deploy(workload string) (*appsv1.Deployment, *corev1.Service) {
 	s.Helper()
+	return s.deployFor(workload, dataplane.HTTP1)
+}
+
+// deployFor is deploy, with a Service whose port is for a protocol.
+func (s *scene) deployFor(workload string, protocol dataplane.Protocol) (*appsv1.Deployment, *corev1.Service) {
+	s.Helper()
 	app, version, _ := strings.Cut(workload, "-")
 	labels := map[string]string{"app": app, "version": version}
 	service := env.Service(s.namespace, workload, labels)
+	if protocol == dataplane.H2C {
+		h2c := "kubernetes.io/h2c"
+		service.Spec.Ports[0].AppProtocol = &h2c
+	}
 	s.create(service)
 	deployment := s.deployment(workload, labels)
 	s.Eventually(s.pods(workload)).Should(gomega.HaveLen(1))
@@ -141,9 +161,9 @@ func (s *scene) forget(workloads ...string) {
 }
 
 // behave changes how a workload's Pods answer, until the end of the test.
-func (s *scene) behave(workload string, manners dataplane.Manners) {
-	pods.Behave(s.workload(workload), manners)
-	s.Cleanup(func() { pods.Behave(s.workload(workload), dataplane.Manners{}) })
+func (s *scene) behave(workload string, behavior dataplane.Behavior) {
+	pods.Behave(s.workload(workload), behavior)
+	s.Cleanup(func() { pods.Behave(s.workload(workload), dataplane.Behavior{}) })
 }
 
 // httpClient is a caller by way of an Envoy whose configuration can be looked at.
@@ -156,14 +176,53 @@ type httpClient struct {
 // calling starts the scene's data plane, with a client of httpbin.
 func (s *scene) calling() *httpClient {
 	s.Helper()
-	return s.callingAt(s.plane.envoy(s), s.plane.host(s.namespace))
+	return s.callingAt(s.plane.envoy(s), s.plane.host(s.namespace), dataplane.HTTP1)
 }
 
-// callingAt returns a client of a host.
-func (s *scene) callingAt(v *dataplane.Envoy, host string) *httpClient {
-	c := &httpClient{Caller: dataplane.NewCaller(v.Address, host, false), scene: s, envoy: v}
-	s.Cleanup(c.Close)
+// callingAt returns a client of a host. At the end of the test the Envoy must have taken every configuration that it got.
+func (s *scene) callingAt(v *dataplane.Envoy, host string, protocol dataplane.Protocol) *httpClient {
+	c := &httpClient{Caller: dataplane.NewCaller(v.Address, host, protocol), scene: s, envoy: v}
+	s.Cleanup(func() {
+		c.Close()
+		rejected, err := v.Stats(context.Background(), `update_rejected$`)
+		s.Expect(err).NotTo(gomega.HaveOccurred())
+		for name, times := range rejected {
+			s.Expect(times).To(gomega.BeZero(), name)
+		}
+	})
 	return c
+}
+
+// load sends a request over and over, until the end of the test at the latest.
+func (s *scene) load(c *httpClient, request *http.Request) *dataplane.Load {
+	l := c.Load(request)
+	s.Cleanup(func() { l.End() })
+	return l
+}
+
+// batchHeader of requests tells them from all others of a test.
+const batchHeader = "Batch"
+
+// expectMirrored expects v1 to answer, and v2 to get one copy of each request; or none.
+func (s *scene) expectMirrored(c *httpClient, mirrored bool) {
+	s.Helper()
+	const times = 100
+	batch := strconv.FormatInt(time.Now().UnixNano(), 36)
+	copies := func() (n int) {
+		for _, r := range s.received("httpbin-v2") {
+			if r.Header.Get(batchHeader) == batch {
+				n++
+			}
+		}
+		return n
+	}
+	request := c.Request(http.MethodPost, "/post", "a body", batchHeader, batch)
+	s.Expect(c.Send(times, request)).To(gomega.Equal(map[string]int{"httpbin-v1": times}))
+	if mirrored {
+		s.Eventually(copies).Should(gomega.Equal(times), "the mirror is there")
+		return
+	}
+	s.Consistently(copies, "200ms").Should(gomega.BeZero(), "the mirror is gone")
 }
 
 // routing polls what the Envoy does with requests to the host, as Pods.Describe has it.

@@ -15,7 +15,7 @@ import (
 )
 
 // printed is a manifest of a document, as it is printed there but for what the apiserver refuses: a label whose value is a
-// boolean, one whose value has a slash, and a comment that is none.
+// boolean, one whose value has a slash, and a line that YAML takes for no comment.
 func printed(path string) string {
 	return filepath.Join(cluster.ModuleRoot(), "test", "traffic", "testdata", filepath.FromSlash(path))
 }
@@ -61,25 +61,28 @@ func TestIter8sMirroringTutorialAsPrinted(t *testing.T) {
 	s.Eventually(func() error { return k8s.Get(s.Context(), s.key("httpbin"), &route) }).Should(gomega.MatchError(gomega.ContainSubstring("not found")))
 }
 
-// expectTestersAreMirrored expects of reviews what the document on mirroring in Istio says: all requests go to v1, but those of
-// the user tester to v2; these are copied to mirror while that is there.
-func (s *scene) expectTestersAreMirrored(c *httpClient, mirrored bool) {
+// What an Envoy does with the requests to reviews.
+const (
+	testersToV2       = "end-user=tester: reviews-v2; reviews-v1"
+	testersMirrored   = "end-user=tester: reviews-v2, copies to mirror-v1 (100%); reviews-v1"
+	testersToNoMirror = "end-user=tester: reviews-v2, copies to no endpoint (100%); reviews-v1"
+)
+
+// expectTesters expects of reviews what the document on mirroring in Istio says: all requests go to v1, but those of the user
+// tester to v2, where they are copied to mirror if Envoy is to do that.
+func (s *scene) expectTesters(c *httpClient, does string) {
 	s.Helper()
-	does := "end-user=tester: reviews-v2; reviews-v1"
-	copies := 0
 	const times = 50
-	if mirrored {
-		does, copies = "end-user=tester: reviews-v2, copies to mirror-v1 (100%); reviews-v1", times
-	}
 	s.Eventually(c.routing).Should(gomega.Equal(does))
 	s.forget("reviews-v2", "mirror-v1")
 	s.Expect(c.Send(times, c.Get("/reviews/1", "end-user", "jason"), c.Get("/reviews/1"))).To(gomega.Equal(map[string]int{"reviews-v1": times}))
-	s.Expect(s.received("mirror-v1")).To(gomega.BeEmpty())
 	s.Expect(c.Send(times, c.Get("/reviews/1", "end-user", "tester"))).To(gomega.Equal(map[string]int{"reviews-v2": times}))
-	s.Eventually(s.count("mirror-v1")).Should(gomega.Equal(copies))
-	if mirrored {
-		s.Expect(dataplane.CheckCopies(s.received("reviews-v2"), s.received("mirror-v1"))).To(gomega.Succeed())
+	if does != testersMirrored {
+		s.Consistently(s.count("mirror-v1"), "200ms").Should(gomega.BeZero())
+		return
 	}
+	s.Eventually(s.count("mirror-v1")).Should(gomega.Equal(times), "copies of testers' requests, and of no others")
+	s.Expect(dataplane.CheckCopies(s.received("reviews-v2"), s.received("mirror-v1"))).To(gomega.Succeed())
 }
 
 // reviews deploys v1 to v3 of it, which the document takes as given, and returns a client of it.
@@ -89,15 +92,17 @@ func (s *scene) reviews() *httpClient {
 	for _, version := range []string{"reviews-v1", "reviews-v2"} {
 		s.Eventually(s.pods(version)).Should(gomega.HaveLen(1))
 	}
-	return s.callingAt(s.sidecar(9080), "reviews:9080")
+	return s.callingAt(s.sidecar(9080), "reviews:9080", dataplane.HTTP1)
 }
 
 func TestMirroringInIstioAsPrinted(t *testing.T) {
 	s := newScene(t, sidecar)
 	c := s.reviews()
+	s.Eventually(c.routing).Should(gomega.Equal("reviews-v1+reviews-v2"))
 	s.kubectl("apply", "-f", printed("istio/destinationrule.yaml"), "-f", printed("istio/mirror.yaml"), "-f", printed("istio/virtualservice.yaml"))
-	s.Eventually(s.pods("mirror-v1")).Should(gomega.HaveLen(1))
-	s.expectTestersAreMirrored(c, true)
+	s.expectTesters(c, testersMirrored)
+	s.kubectl("delete", "-f", printed("istio/mirror.yaml"))
+	s.expectTesters(c, testersToNoMirror)
 }
 
 // The same by a policy whose values are the printed manifests' own, while the printed mirror comes and goes.
@@ -121,15 +126,15 @@ func TestMirroringInIstioAsPrintedByAPolicy(t *testing.T) {
 	}
 	s.create(policy)
 	s.Eventually(s.condition(policy, iter8v1alpha1.ConditionReady)).Should(gomega.HavePrefix("True Succeeded: "))
-	s.expectTestersAreMirrored(c, false)
+	s.expectTesters(c, testersToV2)
 	s.Expect(s.condition(policy, iter8v1alpha1.ConditionAccepted)()).To(gomega.HavePrefix("Unknown NotReported: "), "Istio says nothing of VirtualServices")
 
 	s.kubectl("apply", "-f", printed("istio/mirror.yaml"))
 	s.kubectl("label", "deployment/mirror", "service/mirror", iter8v1alpha1.DetectLabel+"=true")
-	s.expectTestersAreMirrored(c, true)
+	s.expectTesters(c, testersMirrored)
 
 	s.kubectl("delete", "-f", printed("istio/mirror.yaml"))
-	s.expectTestersAreMirrored(c, false)
+	s.expectTesters(c, testersToV2)
 }
 
 // spec of the object in a printed manifest.

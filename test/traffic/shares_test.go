@@ -3,13 +3,13 @@ package traffic
 import (
 	"math"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/onsi/gomega"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/test/dataplane"
 	"iter8.tools/operator/test/figures"
 )
 
@@ -123,21 +123,8 @@ func (s *scene) sharing() {
 	}
 }
 
-// sent is how many requests and copies the Envoy has sent to a workload's endpoints.
-func (c *httpClient) sent(workload string) int {
-	clusters, err := c.envoy.Clusters(c.scene.Context())
-	c.scene.Expect(err).NotTo(gomega.HaveOccurred())
-	total := 0
-	for name, cluster := range clusters {
-		if strings.Contains(name, c.scene.namespace) && pods.Behind(cluster.Endpoints()) == workload {
-			total += cluster.Total("rq_total")
-		}
-	}
-	return total
-}
-
 // expectShares brings a policy to each of the shares, sends requests of which half are GET and half POST, and
-// expects counts within four standard deviations.
+// expects counts within five standard deviations.
 func (s *scene) expectShares(c *httpClient, policy *iter8v1alpha1.RoutingPolicy, values string, shares map[string]share) {
 	s.Helper()
 	const times = 2000
@@ -152,13 +139,13 @@ func (s *scene) expectShares(c *httpClient, policy *iter8v1alpha1.RoutingPolicy,
 			sentBefore := map[string]int{}
 			for name := range share.copies {
 				s.forget(name)
-				sentBefore[name] = c.sent(name)
+				sentBefore[name] = c.total(name, "rq_total")
 			}
 			g.Expect(c.Send(times, get, post)).To(gomega.Equal(map[string]int{"httpbin-v1": times}))
 			for name, p := range share.copies {
-				g.Eventually(func() int { return c.sent(name) - sentBefore[name] - s.count(name)() }).Should(gomega.BeZero(), "every copy to %s arrives", name)
+				g.Eventually(func() int { return c.total(name, "rq_total") - sentBefore[name] - s.count(name)() }).Should(gomega.BeZero(), "every copy to %s arrives", name)
 				copies := s.count(name)()
-				g.Expect(float64(copies)).To(gomega.BeNumerically("~", times*p, 4*math.Sqrt(times*p*(1-p))), "copies to %s", name)
+				g.Expect(float64(copies)).To(gomega.BeNumerically("~", times*p, 5*math.Sqrt(times*p*(1-p))), "copies to %s", name)
 				if p > 0 && p < 1 {
 					figures.Note(t, "%d of %d requests were copied to %s, of which %g%% was asked", copies, times, name, 100*p)
 				}
@@ -188,7 +175,7 @@ func TestAGatewayServesItsHostnamesOnly(t *testing.T) {
 		t.Run(p.name, func(t *testing.T) {
 			s := newScene(t, p)
 			c, _ := s.mirrored()
-			other := s.callingAt(c.envoy, "other.example")
+			other := s.callingAt(c.envoy, "other.example", dataplane.HTTP1)
 			s.Expect(other.routing()).To(gomega.Equal("no route"))
 			s.Expect(other.Do(other.Get("/"))).To(gomega.HavePrefix("404: "))
 			s.Expect(s.received("httpbin-v2")).To(gomega.BeEmpty())

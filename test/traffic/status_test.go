@@ -1,9 +1,11 @@
 package traffic
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -26,8 +28,28 @@ func TestThePolicyIsAcceptedWhenItsRouteIs(t *testing.T) {
 			_, _ = s.condition(policy, iter8v1alpha1.ConditionAccepted)()
 			return policy.Status.Mirrors
 		}).Should(gomega.HaveLen(1))
+		s.Eventually(func() error { return s.taken("httpbin") }).Should(gomega.Succeed())
 		s.Eventually(s.condition(policy, iter8v1alpha1.ConditionAccepted)).Should(gomega.HavePrefix("True Accepted: "))
 	})
+}
+
+// taken returns nil if the route's one parent has accepted it as it is now, and found all that it refers to.
+func (s *scene) taken(name string) error {
+	var route gatewayv1.HTTPRoute
+	if err := k8s.Get(s.Context(), s.key(name), &route); err != nil {
+		return err
+	}
+	if len(route.Status.Parents) != 1 {
+		return fmt.Errorf("%d parents", len(route.Status.Parents))
+	}
+	conditions := route.Status.Parents[0].Conditions
+	for _, of := range []gatewayv1.RouteConditionType{gatewayv1.RouteConditionAccepted, gatewayv1.RouteConditionResolvedRefs} {
+		c := meta.FindStatusCondition(conditions, string(of))
+		if c == nil || c.Status != metav1.ConditionTrue || c.ObservedGeneration != route.Generation {
+			return fmt.Errorf("at generation %d: %+v", route.Generation, c)
+		}
+	}
+	return nil
 }
 
 // A rule whose backend is not there is answered with 500; one that mirrors to such a backend too, where the data plane
@@ -64,7 +86,7 @@ rules:
 				s.Eventually(s.condition(policy, iter8v1alpha1.ConditionAccepted)).Should(gomega.And(
 					gomega.HavePrefix("False BackendNotFound: "),
 					gomega.ContainSubstring("HTTPRoute httpbin"),
-					gomega.ContainSubstring("missing"),
+					gomega.ContainSubstring(s.plane.notFound(s.namespace, "missing")),
 				))
 				s.Eventually(func() string { return caller.Do(caller.Get("/")) }).Should(gomega.HavePrefix(c.answered(s.plane)))
 

@@ -9,7 +9,7 @@ import (
 	"github.com/onsi/gomega"
 )
 
-// validate runs Istio's own validation of files, and gives what it says.
+// validate runs Istio's own validation of files, and returns what it says.
 func validate(t *testing.T, files ...string) (string, error) {
 	t.Helper()
 	program := filepath.Join(cluster.ModuleRoot(), "bin", "istio-validate")
