@@ -44,12 +44,21 @@ var allowedAlways = []AllowedError{
 
 // Judge stops every operator that ran in the Environment, and returns an error that lists what they did besides what the
 // tests asked of them: a panic, also one that was recovered, a data race, an end by itself or in disorder, and every
-// error in their logs but for the allowed ones.
+// error in their logs but for the allowed ones. It also lists other programs that ended by themselves.
 func (e *Environment) Judge(allowed ...AllowedError) error {
 	e.mu.Lock()
-	operators := e.operators
+	operators, processes := e.operators, e.processes
 	e.mu.Unlock()
 	var findings []string
+	for _, p := range processes {
+		select {
+		case <-p.done:
+			if p.byItself && p.name != operatorName {
+				findings = append(findings, fmt.Sprintf("%s, process %d, has ended by itself: %v; its log ends:\n%s", p.name, p.PID(), p.exit(), tail(p.logFile)))
+			}
+		default:
+		}
+	}
 	for _, o := range operators {
 		findings = append(findings, o.judgeEnd()...)
 		log, err := o.openLog()
@@ -69,7 +78,7 @@ func (e *Environment) Judge(allowed ...AllowedError) error {
 	if dropped := len(findings) - maxFindings; dropped > 0 {
 		findings, more = findings[:maxFindings], fmt.Sprintf("\n(and %d more)", dropped)
 	}
-	return fmt.Errorf("the operator did what no test asked it to:\n%s%s", strings.Join(findings, "\n"), more)
+	return fmt.Errorf("the operator, or a program beside it, did what no test asked it to:\n%s%s", strings.Join(findings, "\n"), more)
 }
 
 // judgeEnd ends the operator, unless it has ended already, and returns what was wrong with that.

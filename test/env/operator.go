@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 )
 
+// operatorName is what the operator's processes are called in errors.
+const operatorName = "iter8-operator"
+
 // OperatorOptions says how to run the operator.
 type OperatorOptions struct {
 	// Kubeconfig that the operator uses: it decides who the operator is. Required.
@@ -55,7 +58,7 @@ func (e *Environment) StartOperator(ctx context.Context, options OperatorOptions
 		"--health-probe-bind-address=" + loopback + ":0",
 		"--metrics-bind-address=" + metrics,
 	}, options.Args...)
-	p, err := e.StartProcess("iter8-operator", path, options.LogFile, args...)
+	p, err := e.StartProcess(operatorName, path, options.LogFile, args...)
 	if err != nil {
 		return nil, err
 	}

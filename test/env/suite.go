@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -81,13 +82,18 @@ func report(err error) int {
 	return 1
 }
 
-// printLogs prints the ends of the operators' logs.
+// printLogs prints the ends of the logs: the operators', and those of what configures and is the data plane.
 func (e *Environment) printLogs() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, o := range e.operators {
 		log, _ := os.ReadFile(o.LogFile())
 		fmt.Fprintf(os.Stderr, "the log of operator process %d ends:\n%s\n", o.PID(), log[max(0, len(log)-logBytes):])
+	}
+	for _, p := range e.processes {
+		if strings.HasPrefix(p.name, "envoy") || p.name == "istiod" {
+			fmt.Fprintf(os.Stderr, "the log of %s, process %d, ends:\n%s\n", p.name, p.PID(), tail(p.logFile))
+		}
 	}
 }
 

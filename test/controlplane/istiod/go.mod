@@ -1,4 +1,4 @@
-// Module istiod says which version of Istio's control plane the mesh suite runs against.
+// Module istiod says which version of Istio's control plane the tests run against.
 module iter8.tools/operator/test/controlplane/istiod
 
 go 1.26.0
