@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -222,13 +221,13 @@ func (v *Envoy) get(ctx context.Context, path string, answer any) error {
 
 // Descriptors is how many the process has open.
 func (v *Envoy) Descriptors() (int, error) {
-	open, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(v.PID()), "fd"))
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", v.PID()))
 	return len(open), err
 }
 
 // ResidentKiB is how much memory the process takes.
 func (v *Envoy) ResidentKiB() (int, error) {
-	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(v.PID()), "status"))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", v.PID()))
 	if err != nil {
 		return 0, err
 	}

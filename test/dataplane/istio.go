@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -128,13 +129,6 @@ func listener(address, routes string) message {
 }
 
 func socketAddress(address string) message {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		panic(fmt.Sprintf("%q is not an address: %v", address, err))
-	}
-	number, err := strconv.Atoi(port)
-	if err != nil {
-		panic(fmt.Sprintf("%q is not an address: %v", address, err))
-	}
-	return message{"socket_address": message{"address": host, "port_value": number}}
+	parsed := netip.MustParseAddrPort(address)
+	return message{"socket_address": message{"address": parsed.Addr().String(), "port_value": parsed.Port()}}
 }

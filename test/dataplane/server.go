@@ -91,7 +91,7 @@ func (p *Pods) handler(s *server) http.Handler {
 		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			panic(http.ErrAbortHandler)
+			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http breaks the connection
 		}
 		answer := s.workload.Name + strings.Repeat(".", b.Bytes)
 		status := http.StatusOK
@@ -109,7 +109,7 @@ func (p *Pods) handler(s *server) http.Handler {
 			}
 		}
 		if b.Breaks {
-			panic(http.ErrAbortHandler)
+			panic(http.ErrAbortHandler) //nolint:forbidigo // net/http breaks the connection
 		}
 		w.Header().Set(WorkloadHeader, s.workload.Name)
 		if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {

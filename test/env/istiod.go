@@ -81,7 +81,10 @@ func (e *Environment) StartIstiod(ctx context.Context) (*Istiod, error) {
 			"--monitoringAddr="+monitoring, "--ctrlz_port="+console),
 		ready: Serves("http://" + http + "/ready"),
 	}
-	return i, i.start(ctx)
+	if err := i.start(ctx); err != nil {
+		return nil, err
+	}
+	return i, nil
 }
 
 // start runs the process, and returns when it is ready.
