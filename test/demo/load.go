@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,6 +21,8 @@ const (
 	requestCount = 20
 	// shownRequests is how many of them are shown of a log.
 	shownRequests = 4
+	// copyGrace is how long copies that there should not be are waited for.
+	copyGrace = 200 * time.Millisecond
 	// shownID is how much of an X-Request-Id is shown.
 	shownID = 8
 )
@@ -91,6 +94,7 @@ func (s *stage) sendFrom(ctx context.Context, l load, from sender) error {
 	}
 	s.success(fmt.Sprintf("%d requests answered by %s", requestCount, from.answeredBy))
 	if !from.copied {
+		<-time.After(copyGrace)
 		if copies := mirrored(); len(copies) > 0 {
 			return fmt.Errorf("expected no copies at %s, and it has got %d", from.mirror, len(copies))
 		}

@@ -13,6 +13,8 @@ import (
 // hazard is something that variant 2 does while it gets copies of all requests to variant 1.
 type hazard struct {
 	name string
+	// absent says that variant 2 isn't there.
+	absent bool
 	// begin has variant 2 do it.
 	begin func(s *scene, v2 *variantTwo)
 	// timeout of the route, such as "2s"; "" leaves it to the data plane.
@@ -72,8 +74,10 @@ func hazards() []hazard {
 	hangs := func(s *scene, v2 *variantTwo) { s.behave("httpbin-v2", dataplane.Behavior{Holds: v2.release}) }
 	goes := func(_ *scene, v2 *variantTwo) { v2.scale(0) }
 	isDeleted := func(s *scene, _ *variantTwo) { s.delete(s.serviceOfV2()) }
+	nothing := func(*scene, *variantTwo) {}
 	all := []hazard{
-		{name: "answers", begin: func(*scene, *variantTwo) {}, expect: none},
+		{name: "is not there, so that nothing is mirrored", absent: true, begin: nothing, expect: none},
+		{name: "answers", begin: nothing, expect: none},
 		{name: "loses its endpoints", begin: goes, expect: none},
 		{name: "loses its endpoints, and the policy is suspended", begin: suspended(goes), expect: none},
 		{name: "loses its Service", begin: isDeleted, expect: whereServicesAreNeeded(notAll)},

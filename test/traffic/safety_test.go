@@ -73,7 +73,13 @@ func (s *scene) measure(h hazard) measured {
 	s.Helper()
 	s.httpbin("v2")
 	s.deployFor("httpbin-v1", h.protocol)
-	deployment, _ := s.deployFor("httpbin-v2", h.protocol)
+	does, v2 := "httpbin-v1", &variantTwo{release: make(chan struct{})}
+	s.Cleanup(func() { close(v2.release) })
+	if !h.absent {
+		deployment, _ := s.deployFor("httpbin-v2", h.protocol)
+		does += ", copies to httpbin-v2 (100%)"
+		v2.scale = func(replicas int32) { s.scale(deployment, replicas) }
+	}
 	rules := mirrorAll
 	if h.timeout != "" {
 		rules += "  timeouts: {request: " + h.timeout + "}\n"
@@ -90,9 +96,7 @@ func (s *scene) measure(h hazard) measured {
 			s.Cleanup(func() { s.Expect(envoyGateway.RestartEnvoy(context.Background())).To(gomega.Succeed()) })
 		}
 	}
-	s.Eventually(c.routing).Should(gomega.Equal("httpbin-v1, copies to httpbin-v2 (100%)"))
-	v2 := &variantTwo{release: make(chan struct{}), scale: func(replicas int32) { s.scale(deployment, replicas) }}
-	s.Cleanup(func() { close(v2.release) })
+	s.Eventually(c.routing).Should(gomega.Equal(does))
 	if h.kib > 0 {
 		return s.measureBodies(c, h, v2)
 	}
