@@ -46,6 +46,7 @@ func TestMain(m *testing.M) {
 // allowed are the errors that these tests make operators log.
 var allowed = []env.AllowedError{
 	{Parts: []string{"is forbidden"}, Because: "helm uninstall takes the rights away before the process is stopped"},
+	{Parts: []string{`"error":"Unauthorized"`}, Because: "it takes the account away, and with it what its token says"},
 	{Parts: []string{"Failed to watch", "could not find the requested resource"}, Because: "it takes the operator's kinds away, too"},
 }
 
