@@ -28,6 +28,9 @@ var (
 // bodyTimeout is how long a client waits for the answer to a large request while variant 2 reads none.
 const bodyTimeout = 2 * time.Second
 
+// loadTimeout is how long a client waits for the answer to a small one.
+const loadTimeout = 10 * time.Second
+
 // state of clients and of the Envoy, over some time and at its end.
 type state struct {
 	p50, p99         time.Duration
@@ -103,11 +106,11 @@ func (s *scene) measure(h hazard) measured {
 	return s.measureLoad(c, h, v2)
 }
 
-// measureLoad looks at a load of small requests. Those that are not answered in the end are among the failed.
+// measureLoad looks at a load of small requests.
 func (s *scene) measureLoad(c *httpClient, h hazard, v2 *variantTwo) (m measured) {
 	s.Helper()
 	span := time.Duration(*safetySeconds) * time.Second
-	c.SetTimeout(span)
+	c.SetTimeout(loadTimeout)
 	load := s.load(c, c.Request(http.MethodPost, "/post", "a body"))
 	<-time.After(span / 4)
 	before := load.Count()
