@@ -95,7 +95,8 @@ func TestARouteThatTheAPIServerFindsInvalidIsRejectedAndTheOldOneStands(t *testi
 			_, policy := s.tutorial()
 			s.deploy("httpbin-v2")
 			s.Eventually(s.route("httpbin")).Should(mirrorTo("httpbin-v2"))
-			s.Eventually(s.conditions(policy)).Should(gomega.Equal(succeeded))
+			s.Eventually(func() string { _, _ = s.ready(policy)(); return policy.Status.MirrorTargets }).Should(gomega.Equal("httpbin-v2:80"))
+			s.Expect(s.conditions(policy)()).To(gomega.Equal(succeeded))
 			stands := s.bytes(s.foreign("httpbin"))
 			good := policy.Spec.Values
 
