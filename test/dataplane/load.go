@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -93,14 +94,14 @@ func (l *Load) Quantile(q float64, from, to int) time.Duration {
 	return took[min(len(took)-1, int(q*float64(len(took))))]
 }
 
-// Failed is how many requests, from one number of them to another, weren't answered by a workload.
-func (l *Load) Failed(by string, from, to int) int {
+// Failed returns how requests, from one number of them to another, ended that weren't answered by a workload, and after how long.
+func (l *Load) Failed(by string, from, to int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	failed := 0
+	var failed []string
 	for _, a := range l.answers[from:to] {
 		if a.of != by {
-			failed++
+			failed = append(failed, fmt.Sprintf("%s after %s", a.of, a.took.Round(time.Millisecond)))
 		}
 	}
 	return failed

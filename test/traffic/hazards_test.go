@@ -23,6 +23,9 @@ type hazard struct {
 	descriptors uint64
 	// kib is the size of requests that are sent one after the other; 0 means a load of small ones.
 	kib int
+	// heavy says that the load is one that a busy machine can't bear itself: small requests go one after the other then, unless it is
+	// to be measured.
+	heavy bool
 	// protocol from client to server; "" is HTTP/1.1.
 	protocol dataplane.Protocol
 	// expect what is known of it beforehand; nil expects nothing.
@@ -85,7 +88,7 @@ func hazards() []hazard {
 		{name: "refuses connections", begin: behaves(dataplane.Behavior{Refuses: true}), expect: none},
 		{name: "breaks connections", begin: behaves(dataplane.Behavior{Breaks: true}), expect: none},
 		{name: "takes a second to answer", begin: behaves(dataplane.Behavior{Delay: time.Second}), expect: none},
-		{name: "answers with 1 MiB", begin: behaves(dataplane.Behavior{Bytes: 1 << 20}), expect: none},
+		{name: "answers with 1 MiB", begin: behaves(dataplane.Behavior{Bytes: 1 << 20}), heavy: true, expect: none},
 		{name: "hangs, with a route timeout of 2 s", begin: hangs, timeout: "2s", expect: none},
 		{name: "hangs", begin: hangs, expect: held},
 		{name: "hangs, and the Envoy may have 1,024 descriptors", begin: hangs, descriptors: 1024},
