@@ -42,6 +42,7 @@ import (
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/gateways"
+	"iter8.tools/operator/controllers/notify"
 	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/render"
 	"iter8.tools/operator/controllers/render/worker"
@@ -218,8 +219,11 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		kinds = append(kinds, schema.GroupKind{Group: k.Group, Kind: k.Kind})
 	}
 
+	// What learns of changes comes before what reconciles them.
+	var changedPolicies, changedSubjects notify.Notifier
 	watching := observe.Options{
 		Subjects: mgr.GetCache(), Dynamic: dynamicClient, Metadata: metadataClient, Mapper: mgr.GetRESTMapper(), Config: config,
+		Notify: changedSubjects.Notify,
 	}
 	if config.Legacy.Enabled {
 		if err := setupLegacy(mgr, config.Legacy, metadataClient, &watching); err != nil {
@@ -227,9 +231,11 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		}
 	}
 	observer := observe.New(ctx, watching)
-	capabilities := routingpolicy.NewCapabilities(discoveryClient, kinds)
-	workers := worker.New(worker.Defaults)
-	sources, err := chart.NewSources(chart.Options{BuiltIn: builtIn, Charts: config.Charts})
+	capabilities := routingpolicy.NewCapabilities(discoveryClient, kinds, changedPolicies.Notify)
+	workerOptions := worker.Defaults
+	workerOptions.Notify = changedPolicies.Notify
+	workers := worker.New(workerOptions)
+	sources, err := chart.NewSources(chart.Options{BuiltIn: builtIn, Charts: config.Charts, Notify: changedPolicies.Notify})
 	if err != nil {
 		return err
 	}
@@ -238,21 +244,28 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 			return err
 		}
 	}
-	live := apply.NewLive(ctx, apply.LiveOptions{Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces})
+	live := apply.NewLive(ctx, apply.LiveOptions{
+		Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces, Notify: changedPolicies.Notify,
+	})
+	attached := gateways.New(ctx, gateways.Options{
+		Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces, Notify: changedPolicies.Notify,
+	})
 
-	subjects := &subject.Reconciler{Client: mgr.GetClient(), Observer: observer}
+	subjects := &subject.Reconciler{Client: mgr.GetClient(), Observer: observer, Subjects: &changedSubjects}
 	if err := subjects.SetupWithManager(ctx, mgr, controllerOptions[ctrl.Request](o.concurrentSubjects)); err != nil {
 		return err
 	}
 	policies := &routingpolicy.Reconciler{
 		Client:              mgr.GetClient(),
+		Policies:            &changedPolicies,
+		Subjects:            &changedSubjects,
 		Reader:              mgr.GetAPIReader(),
 		Observer:            observer,
 		Charts:              sources,
 		Capabilities:        capabilities,
 		Renders:             render.NewMemory(workers),
 		Live:                live,
-		Gateways:            gateways.New(ctx, gateways.Options{Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces}),
+		Gateways:            attached,
 		Executor:            &apply.Executor{Mapper: mgr.GetRESTMapper(), Live: live},
 		Accounts:            apply.NewAccounts(mgr.GetConfig(), dynamicClient, o.defaultServiceAccount),
 		Recorder:            mgr.GetEventRecorder("iter8-operator"),

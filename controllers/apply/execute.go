@@ -134,7 +134,7 @@ func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Own
 }
 
 func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Step) (*iter8v1alpha1.AppliedObject, error) {
-	if state := x.Live.State(step.Manifest.GroupVersionKind()); errors.Is(state.Err, watch.ErrNotServed) {
+	if state := x.Live.State(step.Manifest.GroupVersionKind(), step.Manifest.GetNamespace()); errors.Is(state.Err, watch.ErrNotServed) {
 		return nil, state.Err // its watch triggers the policy once the kind is served
 	}
 	resource, err := x.resource(step.Manifest.GroupVersionKind())
@@ -157,7 +157,7 @@ func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Ste
 	if err != nil {
 		return nil, err
 	}
-	written := x.Live.write(objectName{step.Key.GroupKind, types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}})
+	written := x.Live.beginWrite(nameOf(manifest.GroupVersionKind(), types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}))
 	answer, err := client.Resource(resource).Namespace(manifest.GetNamespace()).Patch(ctx, manifest.GetName(), types.ApplyPatchType, data,
 		metav1.PatchOptions{
 			FieldManager: iter8v1alpha1.FieldManager,

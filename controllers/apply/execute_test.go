@@ -267,7 +267,7 @@ func TestAKindThatIsKnownNotToBeServedIsNotTriedAndHoldsNoOther(t *testing.T) {
 	manifests[0].SetKind("GRPCRoute")
 	kind := manifests[0].GroupVersionKind()
 	w.live.Follow(policy, []schema.GroupVersionKind{kind}, []Key{{GroupKind: kind.GroupKind(), Name: "calls"}})
-	w.Eventually(func() error { return w.live.State(kind).Err }).Should(MatchError(watch.ErrNotServed))
+	w.Eventually(func() error { return w.live.State(kind, "test").Err }).Should(MatchError(watch.ErrNotServed))
 
 	result := w.execute(t, w.plan(manifests, nil, nil))
 	w.Expect(w.calls()).To(Equal([]string{"patch web"}))

@@ -64,7 +64,7 @@ func TestWhatIter8AppliedIsInheritedByThePolicyThatMirrorsItsConfigMap(t *testin
 			g := NewWithT(t)
 			u := iter8s()
 			test.change(u)
-			existing := &keep(u).existing
+			existing := &summarize(u).existing
 			steps, err := Plan(test.owner, []*unstructured.Unstructured{route()}, nil, holding(existing))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(steps).To(HaveExactElements(HaveField("Action", test.want)))
@@ -78,7 +78,7 @@ func TestWhatIter8AppliedIsInheritedByThePolicyThatMirrorsItsConfigMap(t *testin
 func (w *world) inherit(t *testing.T, u *unstructured.Unstructured) Result {
 	t.Helper()
 	w.create(u)
-	steps, err := Plan(converted, []*unstructured.Unstructured{route()}, nil, holding(&keep(u).existing))
+	steps, err := Plan(converted, []*unstructured.Unstructured{route()}, nil, holding(&summarize(u).existing))
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(steps[0].Action).To(Equal(Inherit))
 	return w.executor.Execute(t.Context(), w.client, converted, steps)

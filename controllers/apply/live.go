@@ -17,35 +17,25 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/assume"
-	"iter8.tools/operator/controllers/interest"
 	"iter8.tools/operator/controllers/routes"
 	"iter8.tools/operator/controllers/watch"
 )
 
-// Live knows the routing objects that the cluster holds, those of others included, and which policies have
-// an interest in which. It is fed by watches on the kinds that policies render, and by what Execute writes.
+// Live knows the routing objects that the cluster holds, those of others included. It is fed by watches on the kinds that
+// policies follow, and by what Execute writes.
 type Live struct {
-	objects *watch.Set
+	objects *watch.Set[*liveObject]
 
 	mu sync.RWMutex
-	// assumed are objects that this process wrote and the watch hasn't shown yet.
-	assumed map[objectName]*liveObject
-	// writing are objects that are being written, and the version of each that the watch has shown meanwhile.
-	writing map[objectName]string
-	// followed are the objects that policies have an interest in.
-	followed  *interest.Index[objectName]
-	listeners []func(policy types.NamespacedName)
-}
-
-type objectName struct {
-	kind schema.GroupKind
-	key  types.NamespacedName
+	// written are objects that this process wrote and the watch hasn't shown yet.
+	written map[watch.Name]*liveObject
+	// inFlight are objects that are being written, and the version of each that the watch has shown meanwhile.
+	inFlight map[watch.Name]string
 }
 
 // liveObject is what is kept of an object.
 type liveObject struct {
 	metav1.ObjectMeta // name, namespace and resourceVersion only
-	kind              schema.GroupKind
 	existing          Existing
 }
 
@@ -54,170 +44,132 @@ type LiveOptions struct {
 	Client     dynamic.Interface
 	Mapper     meta.RESTMapper
 	Namespaces []string
+	// Notify is called with every policy that follows an object which another than this process changes. It must not
+	// block.
+	Notify func(policy types.NamespacedName)
 }
 
-// NewLive makes a Live whose watches end with the context.
+// NewLive returns a Live whose watches end with the context.
 func NewLive(ctx context.Context, options LiveOptions) *Live {
-	l := &Live{
-		assumed:  map[objectName]*liveObject{},
-		writing:  map[objectName]string{},
-		followed: interest.New[objectName](),
-	}
-	l.objects = watch.New(ctx, watch.Options{
+	l := &Live{written: map[watch.Name]*liveObject{}, inFlight: map[watch.Name]string{}}
+	l.objects = watch.New(ctx, watch.Options[*liveObject]{
 		Client:     options.Client,
 		Mapper:     options.Mapper,
 		Namespaces: options.Namespaces,
-		Transform:  func(_ watch.Target, u *unstructured.Unstructured) watch.Object { return keep(u) },
-		OnChange:   l.onChange,
-		OnState:    l.onState,
+		Transform:  func(_ watch.Target, u *unstructured.Unstructured) *liveObject { return summarize(u) },
+		Changed:    l.changed,
+		Notify:     options.Notify,
 	})
 	return l
 }
 
-// Listen has fn called with every policy that has an interest in an object which changes. fn must not block.
-func (l *Live) Listen(fn func(policy types.NamespacedName)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.listeners = append(l.listeners, fn)
+// nameOf returns the name by which an object is followed.
+func nameOf(kind schema.GroupVersionKind, object types.NamespacedName) watch.Name {
+	return watch.Name{Target: watch.Target{GroupVersionKind: kind}, Object: object}
 }
 
-// Follow says which objects a policy has an interest in from now on; none ends it.
+// Follow sets which objects of its namespace a policy is notified of from now on, each of one of the kinds; none ends it.
 func (l *Live) Follow(policy types.NamespacedName, kinds []schema.GroupVersionKind, keys []Key) {
-	names := make([]objectName, 0, len(keys))
-	for _, k := range keys {
-		names = append(names, objectName{k.GroupKind, types.NamespacedName{Namespace: policy.Namespace, Name: k.Name}})
-	}
-	l.mu.Lock()
-	before := l.followed.Forget(policy)
-	if len(names) > 0 {
-		l.followed.Set(policy, names)
-	}
-	for _, name := range before {
-		if !l.followed.Any(name) {
-			delete(l.assumed, name) // its watch may end before it shows the write
-		}
-	}
-	l.mu.Unlock()
-
 	targets := make([]watch.Target, 0, len(kinds))
+	var names []watch.Name
 	for _, kind := range kinds {
 		targets = append(targets, watch.Target{GroupVersionKind: kind})
+		for _, key := range keys {
+			if key.GroupKind == kind.GroupKind() {
+				names = append(names, nameOf(kind, types.NamespacedName{Namespace: policy.Namespace, Name: key.Name}))
+			}
+		}
 	}
-	l.objects.Require(policy, targets...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, name := range l.objects.Follow(policy, targets, names) {
+		delete(l.written, name) // its watch may end before it shows the write
+	}
 }
 
-// State tells how far what is known of a kind can be relied on.
-func (l *Live) State(kind schema.GroupVersionKind) watch.State {
-	_, state := l.objects.Get(watch.Target{GroupVersionKind: kind}, types.NamespacedName{})
-	return state
+// State returns how far what is known of a kind in a namespace can be relied on.
+func (l *Live) State(kind schema.GroupVersionKind, namespace string) watch.State {
+	return l.objects.State(watch.Target{GroupVersionKind: kind}, namespace)
 }
 
-// Get gives what the cluster holds under a name, nil if nothing.
-func (l *Live) Get(kind schema.GroupVersionKind, key types.NamespacedName) *Existing {
+// Get returns what the cluster holds under a name, nil if nothing.
+func (l *Live) Get(kind schema.GroupVersionKind, object types.NamespacedName) *Existing {
+	name := nameOf(kind, object)
 	l.mu.RLock()
-	assumed := l.assumed[objectName{kind.GroupKind(), key}]
+	written := l.written[name]
 	l.mu.RUnlock()
-	found, _ := l.objects.Get(watch.Target{GroupVersionKind: kind}, key)
-	shown, _ := found.(*liveObject)
-	if assumed != nil && (shown == nil || assume.Newer(assumed, shown)) {
-		return &assumed.existing
-	}
-	if shown == nil {
+	shown, _ := l.objects.Get(name)
+	switch {
+	case written != nil && (shown == nil || assume.Newer(written, shown)):
+		return &written.existing
+	case shown != nil:
+		return &shown.existing
+	default:
 		return nil
 	}
-	return &shown.existing
 }
 
-// write says that an object is about to be written; the function it gives takes the apiserver's answer. What the
-// watch shows in between is most often the write itself, which concerns nobody; anything else is told of then.
-func (l *Live) write(name objectName) func(*unstructured.Unstructured, error) {
+// beginWrite says that an object is about to be written; the function that it returns takes the apiserver's answer. What the
+// watch shows in between is most often the write itself, which concerns no policy; of anything else they are notified then.
+func (l *Live) beginWrite(name watch.Name) func(*unstructured.Unstructured, error) {
 	l.mu.Lock()
-	l.writing[name] = ""
+	l.inFlight[name] = ""
 	l.mu.Unlock()
 	return func(answer *unstructured.Unstructured, err error) {
 		if err == nil {
-			l.assume(answer)
+			l.remember(name, answer)
 		}
 		l.mu.Lock()
-		shown := l.writing[name]
-		delete(l.writing, name)
+		shown := l.inFlight[name]
+		delete(l.inFlight, name)
 		l.mu.Unlock()
 		if shown != "" && (err != nil || shown != answer.GetResourceVersion()) {
-			l.tellInterested(name)
+			l.objects.Notify(name)
 		}
 	}
 }
 
-// assume takes what the apiserver answered to a write for what the cluster holds, until the watch tells.
-func (l *Live) assume(answer *unstructured.Unstructured) {
-	written := keep(answer)
-	name := written.name()
-	found, _ := l.objects.Get(watch.Target{GroupVersionKind: answer.GroupVersionKind()}, name.key)
+// remember has what the apiserver answered to a write count as what the cluster holds, until the watch shows it.
+func (l *Live) remember(name watch.Name, answer *unstructured.Unstructured) {
+	written := summarize(answer)
+	shown, _ := l.objects.Get(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if shown, ok := found.(*liveObject); ok && !assume.Newer(written, shown) {
-		return
+	if shown == nil || assume.Newer(written, shown) {
+		l.written[name] = written
 	}
-	l.assumed[name] = written
 }
 
-// onChange wakes the policies with an interest in an object, unless the change is the echo of a write.
-func (l *Live) onChange(_ watch.Target, before, after watch.Object) {
-	old, _ := before.(*liveObject)
-	now, _ := after.(*liveObject)
-	seen := now
-	if seen == nil {
-		seen = old
+// changed reports whether a change matters to those who follow an object: it does not if it is the echo of a write, or may
+// turn out to be one.
+func (l *Live) changed(target watch.Target, before, after *liveObject) bool {
+	shown := after
+	if shown == nil {
+		shown = before
 	}
-	name := seen.name()
+	name := watch.Name{Target: target, Object: types.NamespacedName{Namespace: shown.Namespace, Name: shown.Name}}
 
 	l.mu.Lock()
-	assumed := l.assumed[name]
-	echo := assumed != nil && now != nil && assumed.ResourceVersion == now.ResourceVersion
-	if assumed != nil && (now == nil && assumed.existing.UID == old.existing.UID || now != nil && !assume.Newer(assumed, now)) {
-		delete(l.assumed, name)
+	defer l.mu.Unlock()
+	written := l.written[name]
+	echo := written != nil && after != nil && written.ResourceVersion == after.ResourceVersion
+	if written != nil && (after == nil && written.existing.UID == before.existing.UID || after != nil && !assume.Newer(written, after)) {
+		delete(l.written, name)
 	}
-	_, writing := l.writing[name]
+	_, writing := l.inFlight[name]
 	if writing {
-		l.writing[name] = seen.ResourceVersion
-		if now == nil {
-			l.writing[name] = "deleted"
+		l.inFlight[name] = shown.ResourceVersion
+		if after == nil {
+			l.inFlight[name] = "deleted"
 		}
 	}
-	l.mu.Unlock()
-	if writing || echo || (old != nil && now != nil && reflect.DeepEqual(old.existing, now.existing)) {
-		return
-	}
-	l.tellInterested(name)
+	return !writing && !echo && (before == nil || after == nil || !reflect.DeepEqual(before.existing, after.existing))
 }
 
-func (l *Live) tellInterested(name objectName) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, policy := range l.followed.In(name) {
-		l.tell(policy)
-	}
-}
-
-func (l *Live) onState(target watch.Target) {
-	policies := l.objects.Users(target)
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, policy := range policies {
-		l.tell(policy)
-	}
-}
-
-func (l *Live) tell(policy types.NamespacedName) {
-	for _, listener := range l.listeners {
-		listener(policy)
-	}
-}
-
-func keep(u *unstructured.Unstructured) *liveObject {
+// summarize is the transform of the informers.
+func summarize(u *unstructured.Unstructured) *liveObject {
 	kept := &liveObject{
 		ObjectMeta: metav1.ObjectMeta{Name: u.GetName(), Namespace: u.GetNamespace(), ResourceVersion: u.GetResourceVersion()},
-		kind:       u.GroupVersionKind().GroupKind(),
 		existing: Existing{
 			UID:         u.GetUID(),
 			Generation:  u.GetGeneration(),
@@ -251,8 +203,4 @@ func keep(u *unstructured.Unstructured) *liveObject {
 	}
 	kept.existing.Managers = strings.Join(slices.Sorted(maps.Keys(managers)), ", ")
 	return kept
-}
-
-func (o *liveObject) name() objectName {
-	return objectName{o.kind, types.NamespacedName{Namespace: o.Namespace, Name: o.Name}}
 }

@@ -20,7 +20,10 @@ import (
 	"iter8.tools/operator/controllers/watch"
 )
 
-var webName = types.NamespacedName{Namespace: "test", Name: "web"}
+var (
+	webName = types.NamespacedName{Namespace: "test", Name: "web"}
+	web     = nameOf(routeKind, webName)
+)
 
 // seen is a route of ours as a watch shows it.
 func seen(uid types.UID, resourceVersion string, generation int64) *unstructured.Unstructured {
@@ -46,7 +49,7 @@ func (w *world) follow(policies ...types.NamespacedName) {
 		w.live.Follow(p, []schema.GroupVersionKind{routeKind}, []Key{routeKey})
 	}
 	w.listing.Unlock()
-	w.Eventually(func() bool { return w.live.State(routeKind).Synced }).Should(BeTrue())
+	w.Eventually(func() bool { return w.live.State(routeKind, "test").Synced }).Should(BeTrue())
 	w.Eventually(w.toldOf).Should(ContainElements(policies))
 	w.forgetTold()
 }
@@ -105,14 +108,14 @@ func TestWhatIsKeptOfAnObject(t *testing.T) {
 			u := seen("u", "7", 2)
 			u.SetManagedFields(managed)
 			test.change(u)
-			kept := keep(u)
+			kept := summarize(u)
 			test.want.UID, test.want.Generation = "u", 2
 			if !strings.HasPrefix(name, "somebody's") {
 				test.want.Acceptance = routes.Verdict{Status: metav1.ConditionUnknown, Reason: iter8v1alpha1.ReasonNotReported,
 					Message: "HTTPRoute web names no parentRefs, so no gateway reports on it"}
 			}
 			g.Expect(kept.existing).To(Equal(test.want))
-			g.Expect(kept.name()).To(Equal(objectName{routeKey.GroupKind, webName}))
+			g.Expect(types.NamespacedName{Namespace: kept.Namespace, Name: kept.Name}).To(Equal(webName))
 			g.Expect(kept.ResourceVersion).To(Equal("7"))
 		})
 	}
@@ -163,9 +166,8 @@ func TestWhoFollowsNothingIsToldNothing(t *testing.T) {
 	w.Consistently(w.toldOf).Should(ConsistOf(other))
 
 	w.live.Follow(other, nil, nil)
-	w.Expect(w.live.followed.Things()).To(BeEmpty())
-	w.Expect(w.live.followed.Users()).To(BeEmpty())
-	w.Expect(w.live.State(routeKind)).To(Equal(watch.State{}), "a kind that nobody follows isn't watched")
+	w.Expect(w.live.objects.Targets()).To(BeEmpty())
+	w.Expect(w.live.State(routeKind, "test")).To(Equal(watch.State{}), "a kind that nobody follows isn't watched")
 }
 
 func TestAPolicyIsToldWhenItsKindCanBeWatched(t *testing.T) {
@@ -175,25 +177,25 @@ func TestAPolicyIsToldWhenItsKindCanBeWatched(t *testing.T) {
 	})
 	w.live.Follow(policy, []schema.GroupVersionKind{routeKind}, []Key{routeKey})
 	w.Eventually(w.toldOf).Should(ConsistOf(policy), "that it can't")
-	w.Expect(w.live.State(routeKind)).To(And(HaveField("Synced", BeFalse()), HaveField("Err", HaveOccurred())))
+	w.Expect(w.live.State(routeKind, "test")).To(And(HaveField("Synced", BeFalse()), HaveField("Err", HaveOccurred())))
 	w.client.Lock()
 	w.client.ReactionChain = w.client.ReactionChain[1:]
 	w.client.Unlock()
-	w.Eventually(func() bool { return w.live.State(routeKind).Synced }).Should(BeTrue())
+	w.Eventually(func() bool { return w.live.State(routeKind, "test").Synced }).Should(BeTrue())
 	w.Eventually(w.toldOf).Should(ContainElements(policy, policy), "that it can")
 }
 
 func TestAWriteIsKnownBeforeTheWatchShowsIt(t *testing.T) {
 	w := newWorld(t)
 	w.follow(policy)
-	w.live.assume(seen("u", "10", 3))
+	w.live.remember(web, seen("u", "10", 3))
 	w.Expect(w.generation()).To(BeEquivalentTo(3), "of a new object")
 
 	w.create(seen("u", "10", 3))
 	w.Eventually(func() int { return len(w.assumed()) }).Should(BeZero(), "the watch has shown it")
 	w.Expect(w.generation()).To(BeEquivalentTo(3))
 
-	w.live.assume(seen("u", "20", 4))
+	w.live.remember(web, seen("u", "20", 4))
 	w.Expect(w.generation()).To(BeEquivalentTo(4), "of one that the watch shows as it was")
 	w.update(seen("u", "15", 3))
 	w.Consistently(w.generation).Should(BeEquivalentTo(4), "what is older than what was written does not count")
@@ -202,11 +204,11 @@ func TestAWriteIsKnownBeforeTheWatchShowsIt(t *testing.T) {
 	w.Expect(w.assumed()).To(BeEmpty())
 }
 
-func (w *world) assumed() map[objectName]*liveObject {
+func (w *world) assumed() map[watch.Name]*liveObject {
 	w.live.mu.RLock()
 	defer w.live.mu.RUnlock()
-	copied := map[objectName]*liveObject{}
-	for name, o := range w.live.assumed {
+	copied := map[watch.Name]*liveObject{}
+	for name, o := range w.live.written {
 		copied[name] = o
 	}
 	return copied
@@ -216,10 +218,10 @@ func TestAnAnswerThatTheWatchHasOvertakenDoesNotCount(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "12", 5))
 	w.follow(policy)
-	w.live.assume(seen("u", "11", 4))
+	w.live.remember(web, seen("u", "11", 4))
 	w.Expect(w.generation()).To(BeEquivalentTo(5))
 	w.Expect(w.assumed()).To(BeEmpty())
-	w.live.assume(seen("u", "12", 5))
+	w.live.remember(web, seen("u", "12", 5))
 	w.Expect(w.assumed()).To(BeEmpty())
 }
 
@@ -228,7 +230,7 @@ func TestWhatTheWatchShowsCountsBeforeItTellsOfIt(t *testing.T) {
 	w.create(seen("u", "12", 5))
 	w.follow(policy)
 	w.live.mu.Lock()
-	w.live.assumed[objectName{routeKey.GroupKind, webName}] = keep(seen("u", "11", 4))
+	w.live.written[web] = summarize(seen("u", "11", 4))
 	w.live.mu.Unlock()
 	w.Expect(w.generation()).To(BeEquivalentTo(5))
 }
@@ -236,7 +238,7 @@ func TestWhatTheWatchShowsCountsBeforeItTellsOfIt(t *testing.T) {
 func TestNothingIsAssumedOfWhatNoPolicyFollows(t *testing.T) {
 	w := newWorld(t)
 	w.follow(policy, other)
-	w.live.assume(seen("u", "10", 3))
+	w.live.remember(web, seen("u", "10", 3))
 	w.live.Follow(policy, nil, nil)
 	w.Expect(w.generation()).To(BeEquivalentTo(3), "another policy follows it")
 	w.live.Follow(other, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
@@ -246,7 +248,7 @@ func TestNothingIsAssumedOfWhatNoPolicyFollows(t *testing.T) {
 func TestTheEchoOfAWriteIsNoNews(t *testing.T) {
 	w := newWorld(t)
 	w.follow(policy, other)
-	w.live.assume(seen("u", "10", 3))
+	w.live.remember(web, seen("u", "10", 3))
 	w.create(seen("u", "10", 3))
 	w.Eventually(func() int { return len(w.assumed()) }).Should(BeZero())
 	w.Consistently(w.toldOf).Should(BeEmpty())
@@ -259,7 +261,7 @@ func TestAChangeThatFollowsAWriteIsNews(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "9", 2))
 	w.follow(policy, other)
-	w.live.assume(seen("u", "10", 3))
+	w.live.remember(web, seen("u", "10", 3))
 	w.update(seen("u", "11", 4))
 	w.Eventually(w.toldOf).Should(ConsistOf(policy, other))
 	w.Expect(w.generation()).To(BeEquivalentTo(4))
@@ -270,7 +272,7 @@ func TestTheEndOfAnObjectEndsWhatIsAssumedOfIt(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "9", 2))
 	w.follow(policy)
-	w.live.assume(seen("u", "10", 3))
+	w.live.remember(web, seen("u", "10", 3))
 	w.Expect(w.client.Tracker().Delete(httpRoutes, "test", "web")).To(Succeed())
 	w.Eventually(w.generation).Should(BeEquivalentTo(-1))
 	w.Eventually(w.toldOf).Should(ConsistOf(policy))
@@ -281,7 +283,7 @@ func TestTheEndOfAnObjectDoesNotEndWhatIsAssumedOfItsSuccessor(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "9", 2))
 	w.follow(policy)
-	w.live.assume(seen("successor", "11", 1))
+	w.live.remember(web, seen("successor", "11", 1))
 	w.Expect(w.client.Tracker().Delete(httpRoutes, "test", "web")).To(Succeed())
 	w.Eventually(w.toldOf).Should(ConsistOf(policy))
 	w.Consistently(w.generation).Should(BeEquivalentTo(1))
@@ -290,7 +292,7 @@ func TestTheEndOfAnObjectDoesNotEndWhatIsAssumedOfItsSuccessor(t *testing.T) {
 
 func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
 	fault := errors.New("connection refused")
-	before := keep(seen("u", "9", 2))
+	before := summarize(seen("u", "9", 2))
 	for name, test := range map[string]struct {
 		shown  []*unstructured.Unstructured
 		answer *unstructured.Unstructured
@@ -309,15 +311,15 @@ func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.follow(policy)
-			done := w.live.write(objectName{routeKey.GroupKind, webName})
+			done := w.live.beginWrite(web)
 			last := before
 			for _, u := range test.shown {
 				if u == nil {
-					w.live.onChange(watch.Target{GroupVersionKind: routeKind}, last, nil)
+					w.live.changed(web.Target, last, nil)
 					continue
 				}
-				now := keep(u)
-				w.live.onChange(watch.Target{GroupVersionKind: routeKind}, last, now)
+				now := summarize(u)
+				w.live.changed(web.Target, last, now)
 				last = now
 			}
 			w.Expect(w.toldOf()).To(BeEmpty(), "nobody is told before the answer is there")
@@ -327,7 +329,7 @@ func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
 			} else {
 				w.Expect(w.toldOf()).To(BeEmpty())
 			}
-			w.Expect(w.live.writing).To(BeEmpty())
+			w.Expect(w.live.inFlight).To(BeEmpty())
 			if test.answer != nil && len(test.shown) == 0 {
 				w.Expect(w.generation()).To(Equal(test.answer.GetGeneration()))
 			}

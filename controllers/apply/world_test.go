@@ -76,12 +76,11 @@ func newWorld(t *testing.T) *world {
 		defer w.mu.Unlock()
 		return true, nil, w.answers[action.(clienttesting.DeleteActionImpl).Name]
 	})
-	w.live = NewLive(t.Context(), LiveOptions{Client: w.client, Mapper: mapper})
-	w.live.Listen(func(policy types.NamespacedName) {
+	w.live = NewLive(t.Context(), LiveOptions{Client: w.client, Mapper: mapper, Notify: func(policy types.NamespacedName) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.told = append(w.told, policy)
-	})
+	}})
 	w.executor = &Executor{Mapper: mapper, Live: w.live}
 	return w
 }

@@ -97,7 +97,7 @@ func (s *Sources) publish(src *source, f found) (*Chart, string) {
 	current, digest := src.chart, src.archive
 	s.mu.Unlock()
 	if changed && err == nil {
-		s.tell(src)
+		s.notifyPolicies(src)
 	}
 	return current, digest
 }

@@ -170,7 +170,7 @@ func (s *Sources) finish(ctx context.Context, src *source, slot taken, j job, fo
 	}
 	s.mu.Unlock()
 	if changed {
-		s.tell(src)
+		s.notifyPolicies(src)
 	}
 }
 

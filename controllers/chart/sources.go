@@ -65,6 +65,8 @@ type Options struct {
 	Random func() float64
 	// Resolver of host names; nil is the system's.
 	Resolver *net.Resolver
+	// Notify is called with each policy whose Resolution changed. It must not block.
+	Notify func(policy types.NamespacedName)
 }
 
 // Sources resolves charts from repositories, in the background, for all policies together.
@@ -80,14 +82,15 @@ type Sources struct {
 	// loading is taken by whoever decodes an index or a chart: one at a time, for the memory that it takes.
 	loading chan struct{}
 
-	mu        sync.Mutex
-	listeners []func(types.NamespacedName)
-	policies  map[types.NamespacedName]*source
-	sources   map[sourceKey]*source
-	catalogs  map[catalogKey]*catalog
-	memory    map[string]*loaded
-	slots     slots
-	cache     *store.Store
+	notify func(policy types.NamespacedName)
+
+	mu       sync.Mutex
+	policies map[types.NamespacedName]*source
+	sources  map[sourceKey]*source
+	catalogs map[catalogKey]*catalog
+	memory   map[string]*loaded
+	slots    slots
+	cache    *store.Store
 	// demands counts the times that a policy asked for a resolution at once.
 	demands int
 }
@@ -121,6 +124,7 @@ func NewSources(o Options) (*Sources, error) {
 		},
 		clock:    o.Clock,
 		random:   o.Random,
+		notify:   o.Notify,
 		kick:     make(chan struct{}, 1),
 		loading:  make(chan struct{}, 1),
 		policies: map[types.NamespacedName]*source{},
@@ -128,6 +132,9 @@ func NewSources(o Options) (*Sources, error) {
 		catalogs: map[catalogKey]*catalog{},
 		memory:   map[string]*loaded{},
 		slots:    newSlots(),
+	}
+	if s.notify == nil {
+		s.notify = func(types.NamespacedName) {}
 	}
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
@@ -140,14 +147,6 @@ func NewSources(o Options) (*Sources, error) {
 
 // NeedLeaderElection is false: nothing is fetched that no policy asks for, and that only the leader does.
 func (s *Sources) NeedLeaderElection() bool { return false }
-
-// Listen has a function called with each policy whose Resolution changed. It must not block, and is to be set
-// before Start.
-func (s *Sources) Listen(changed func(types.NamespacedName)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.listeners = append(s.listeners, changed)
-}
 
 // Resolve tells what is known of a policy's chart, and has it found out in the background. It doesn't wait for
 // anything.
@@ -247,16 +246,13 @@ func (s *Sources) wake() {
 	}
 }
 
-// tell wakes the policies of a source.
-func (s *Sources) tell(src *source) {
+// notifyPolicies notifies the policies of a source.
+func (s *Sources) notifyPolicies(src *source) {
 	s.mu.Lock()
 	policies := slices.Collect(maps.Keys(src.asks))
-	listeners := s.listeners
 	s.mu.Unlock()
 	for _, policy := range policies {
-		for _, changed := range listeners {
-			changed(policy)
-		}
+		s.notify(policy)
 	}
 }
 

@@ -43,6 +43,12 @@ func tolerant(t *testing.T) settings {
 	return settings{charts: charts}
 }
 
+func (w *world) notify(policy types.NamespacedName) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.woken[policy]++
+}
+
 // begin starts the operator.
 func begin(t *testing.T, o settings) *world {
 	t.Helper()
@@ -50,13 +56,8 @@ func begin(t *testing.T, o settings) *world {
 	builtIn, err := LoadBuiltIn(files())
 	g.Expect(err).NotTo(HaveOccurred())
 	w := &world{clock: clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0)), woken: map[types.NamespacedName]int{}}
-	w.Sources, err = NewSources(Options{BuiltIn: builtIn, Charts: o.charts, Clock: w.clock, Random: func() float64 { return 0 }, Resolver: o.resolver})
+	w.Sources, err = NewSources(Options{BuiltIn: builtIn, Charts: o.charts, Clock: w.clock, Random: func() float64 { return 0 }, Resolver: o.resolver, Notify: w.notify})
 	g.Expect(err).NotTo(HaveOccurred())
-	w.Listen(func(policy types.NamespacedName) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.woken[policy]++
-	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Start(ctx) }()

@@ -7,8 +7,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +16,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
-	"iter8.tools/operator/controllers/interest"
 	"iter8.tools/operator/controllers/routes"
 	"iter8.tools/operator/controllers/watch"
 )
@@ -28,22 +25,16 @@ import (
 var (
 	gatewayAPI    = schema.GroupVersion{Group: gatewayv1.GroupName, Version: "v1"}
 	gatewayTarget = watch.Target{GroupVersionKind: gatewayAPI.WithKind("Gateway")}
-	classTarget   = watch.Target{GroupVersionKind: gatewayAPI.WithKind("GatewayClass")}
+	classTarget   = watch.Target{GroupVersionKind: gatewayAPI.WithKind("GatewayClass"), ClusterScoped: true}
 )
 
 // Gateways watches Gateways and GatewayClasses for as long as some policy's routes attach to one.
 type Gateways struct {
-	gateways, classes *watch.Set
-
-	// followed are the Gateways that policies follow.
-	followed *interest.Index[types.NamespacedName]
-
-	mu        sync.RWMutex
-	listeners []func(policy types.NamespacedName)
+	objects *watch.Set[*summary]
 }
 
-// kept is what is kept of a Gateway, its class, and of a GatewayClass, its features.
-type kept struct {
+// summary is what is kept of a Gateway, its class, and of a GatewayClass, its features.
+type summary struct {
 	metav1.ObjectMeta
 	class string
 	// features is empty where the class publishes none.
@@ -56,68 +47,49 @@ type Options struct {
 	Mapper meta.RESTMapper
 	// Namespaces whose Gateways may be read; none means all.
 	Namespaces []string
+	// Notify is called with every policy to whose Gateways something happens that matters. It must not block.
+	Notify func(policy types.NamespacedName)
 }
 
-// New makes Gateways whose watches end with the context.
+// New returns Gateways whose watches end with the context.
 func New(ctx context.Context, options Options) *Gateways {
-	g := &Gateways{followed: interest.New[types.NamespacedName]()}
-	g.gateways = watch.New(ctx, watch.Options{
+	return &Gateways{objects: watch.New(ctx, watch.Options[*summary]{
 		Client: options.Client, Mapper: options.Mapper, Namespaces: options.Namespaces,
-		Transform: keepGateway,
-		OnChange: func(_ watch.Target, before, after watch.Object) {
-			old, _ := before.(*kept)
-			now, _ := after.(*kept)
-			if old == nil || now == nil || old.class != now.class {
-				g.tell(g.followed.In(nameOf(old, now)))
-			}
+		Transform: summarize,
+		Changed: func(_ watch.Target, before, after *summary) bool {
+			return before == nil || after == nil || before.class != after.class || !slices.Equal(before.features, after.features)
 		},
-		OnState: func(target watch.Target) { g.tell(g.gateways.Users(target)) },
-	})
-	g.classes = watch.New(ctx, watch.Options{
-		Client: options.Client, Mapper: options.Mapper, ClusterScoped: true,
-		Transform: keepClass,
-		OnChange: func(_ watch.Target, before, after watch.Object) {
-			old, _ := before.(*kept)
-			now, _ := after.(*kept)
-			if old == nil || now == nil || !slices.Equal(old.features, now.features) {
-				g.tell(g.classes.Users(classTarget))
-			}
-		},
-		OnState: func(target watch.Target) { g.tell(g.classes.Users(target)) },
-	})
-	return g
+		Notify: options.Notify,
+	})}
 }
 
-// Listen has fn called with every policy to whose Gateways something happens that matters. fn must not block.
-func (g *Gateways) Listen(fn func(policy types.NamespacedName)) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.listeners = append(g.listeners, fn)
-}
-
-// Follow says to which Gateways a policy's routes attach from now on; none ends it.
+// Follow sets to which Gateways a policy's routes attach from now on; none ends it. The policy is notified of a change of
+// one, and follows it again then, since that may have brought another class.
 func (g *Gateways) Follow(policy types.NamespacedName, gateways []types.NamespacedName) {
 	if len(gateways) == 0 {
-		g.followed.Forget(policy)
-		g.gateways.Require(policy)
-		g.classes.Require(policy)
+		g.objects.Follow(policy, nil, nil)
 		return
 	}
-	g.followed.Set(policy, gateways)
-	g.gateways.Require(policy, gatewayTarget)
-	g.classes.Require(policy, classTarget)
+	names := make([]watch.Name, 0, 2*len(gateways))
+	for _, gateway := range gateways {
+		names = append(names, watch.Name{Target: gatewayTarget, Object: gateway})
+		if known, _ := g.objects.Get(names[len(names)-1]); known != nil {
+			names = append(names, className(known.class))
+		}
+	}
+	g.objects.Follow(policy, []watch.Target{gatewayTarget, classTarget}, names)
 }
 
-// Pending tells whether Gateways and their classes are being read for the first time, which passes by itself.
-func (g *Gateways) Pending() bool {
-	_, gateways := g.gateways.Get(gatewayTarget, types.NamespacedName{})
-	_, classes := g.classes.Get(classTarget, types.NamespacedName{})
-	return gateways.Pending() || classes.Pending()
+// Pending reports whether some of the Gateways or their classes are being read for the first time, which passes by itself.
+func (g *Gateways) Pending(gateways []types.NamespacedName) bool {
+	return g.objects.State(classTarget, "").Pending() || slices.ContainsFunc(gateways, func(gateway types.NamespacedName) bool {
+		return g.objects.State(gatewayTarget, gateway.Namespace).Pending()
+	})
 }
 
-// Lacking gives a sentence for each feature that a route takes and the class of a Gateway of its doesn't list.
+// Lacking returns a sentence for each feature that a route takes and the class of a Gateway of its doesn't list.
 // A Gateway or class that isn't there or can't be read, and a class that publishes no features, lack nothing
-// that anybody knows of.
+// as far as is known.
 func (g *Gateways) Lacking(route *unstructured.Unstructured, namespace string) []string {
 	needs := routes.Needs(route)
 	if len(needs) == 0 {
@@ -139,58 +111,38 @@ func (g *Gateways) Lacking(route *unstructured.Unstructured, namespace string) [
 	return lacking
 }
 
-// class gives that of a Gateway, nil if it isn't known.
-func (g *Gateways) class(name types.NamespacedName) *kept {
-	found, _ := g.gateways.Get(gatewayTarget, name)
-	gateway, ok := found.(*kept)
-	if !ok {
+// class returns that of a Gateway, nil if it isn't known.
+func (g *Gateways) class(name types.NamespacedName) *summary {
+	gateway, _ := g.objects.Get(watch.Name{Target: gatewayTarget, Object: name})
+	if gateway == nil {
 		return nil
 	}
-	found, _ = g.classes.Get(classTarget, types.NamespacedName{Name: gateway.class})
-	class, _ := found.(*kept)
+	class, _ := g.objects.Get(className(gateway.class))
 	return class
 }
 
-func (g *Gateways) tell(policies []types.NamespacedName) {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	for _, policy := range policies {
-		for _, listener := range g.listeners {
-			listener(policy)
-		}
+func className(name string) watch.Name {
+	return watch.Name{Target: classTarget, Object: types.NamespacedName{Name: name}}
+}
+
+// summarize reads the features of a class, which are objects with a name, and were mere names before the Gateway API's 1.3.
+func summarize(target watch.Target, u *unstructured.Unstructured) *summary {
+	kept := &summary{ObjectMeta: metav1.ObjectMeta{Name: u.GetName(), Namespace: u.GetNamespace(), ResourceVersion: u.GetResourceVersion()}}
+	if target == gatewayTarget {
+		kept.class, _, _ = unstructured.NestedString(u.Object, "spec", "gatewayClassName")
+		return kept
 	}
-}
-
-func keepGateway(_ watch.Target, u *unstructured.Unstructured) watch.Object {
-	class, _, _ := unstructured.NestedString(u.Object, "spec", "gatewayClassName")
-	return &kept{ObjectMeta: nameAndVersion(u), class: class}
-}
-
-// keepClass reads the features, which are objects with a name, and were mere names before the Gateway API's 1.3.
-func keepClass(_ watch.Target, u *unstructured.Unstructured) watch.Object {
 	list, _, _ := unstructured.NestedSlice(u.Object, "status", "supportedFeatures")
-	class := &kept{ObjectMeta: nameAndVersion(u)}
 	for _, item := range list {
 		switch feature := item.(type) {
 		case string:
-			class.features = append(class.features, feature)
+			kept.features = append(kept.features, feature)
 		case map[string]any:
 			if name, ok := feature["name"].(string); ok {
-				class.features = append(class.features, name)
+				kept.features = append(kept.features, name)
 			}
 		}
 	}
-	slices.SortFunc(class.features, strings.Compare)
-	return class
-}
-
-func nameAndVersion(u *unstructured.Unstructured) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Name: u.GetName(), Namespace: u.GetNamespace(), ResourceVersion: u.GetResourceVersion()}
-}
-
-func nameOf(old, now *kept) types.NamespacedName {
-	if now == nil {
-		now = old
-	}
-	return types.NamespacedName{Namespace: now.Namespace, Name: now.Name}
+	slices.Sort(kept.features)
+	return kept
 }

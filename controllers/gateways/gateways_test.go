@@ -55,14 +55,23 @@ func newWorld(t *testing.T) *world {
 	// What a mapper makes up is "gatewaies".
 	mapper.AddSpecific(gatewayTarget.GroupVersionKind, gatewayResource, gatewayResource, meta.RESTScopeNamespace)
 	mapper.Add(classTarget.GroupVersionKind, meta.RESTScopeRoot)
-	w.gateways = New(t.Context(), Options{Client: w.cluster, Mapper: mapper})
-	w.gateways.Listen(func(policy types.NamespacedName) {
+	w.gateways = New(t.Context(), Options{Client: w.cluster, Mapper: mapper, Notify: func(policy types.NamespacedName) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.told = append(w.told, policy.Name)
-	})
+	}})
 	return w
 }
+
+// follow has a policy follow a Gateway, until that and its class are read, and then again, as a reconcile does.
+func (w *world) follow(policy string, gateway types.NamespacedName) {
+	name := types.NamespacedName{Namespace: "test", Name: policy}
+	w.gateways.Follow(name, []types.NamespacedName{gateway})
+	w.Eventually(w.pending).Should(BeFalse())
+	w.gateways.Follow(name, []types.NamespacedName{gateway})
+}
+
+func (w *world) pending() bool { return w.gateways.Pending([]types.NamespacedName{edge}) }
 
 // toldOf polls which policies were told since forgetTold.
 func (w *world) toldOf() []string {
@@ -153,7 +162,7 @@ func TestWhatAGatewayLacks(t *testing.T) {
 			}
 			w.create(classResource, test.class)
 			w.gateways.Follow(policy, []types.NamespacedName{edge})
-			w.Eventually(w.gateways.Pending).Should(BeFalse())
+			w.Eventually(w.pending).Should(BeFalse())
 			route := w.aRoute()
 			w.Expect(w.gateways.Lacking(route, "test")).To(Equal(test.want))
 			w.Expect(route).To(Equal(w.aRoute()), "the route is changed")
@@ -167,31 +176,36 @@ func TestPoliciesAreToldOfWhatMatters(t *testing.T) {
 	w := newWorld(t)
 	w.create(gatewayResource, aGateway("dull", ""))
 	w.create(classResource, aClass("{name: HTTPRoute}"))
-	w.gateways.Follow(policy, []types.NamespacedName{edge})
-	w.gateways.Follow(types.NamespacedName{Namespace: "test", Name: "other"}, []types.NamespacedName{{Namespace: "test", Name: "inner"}})
-	w.Eventually(w.gateways.Pending).Should(BeFalse())
+	w.follow("policy", edge)
+	w.follow("other", types.NamespacedName{Namespace: "test", Name: "inner"})
 	w.Eventually(w.toldOf).Should(ContainElement("policy"), "that all is read")
 	w.quiet()
 
+	w.update(classResource, aClass(""))
+	w.expectTold("of a class that is another one's")
 	w.update(gatewayResource, aGateway("dull", "addresses: []"))
 	w.update(gatewayResource, aGateway("shiny", ""))
 	w.expectTold("of another class of the Gateway, not of its status", "policy")
+	w.follow("policy", edge)
 
 	w.update(classResource, aClass("{name: HTTPRoute}"))
+	w.expectTold("of features", "policy")
+	w.update(classResource, aClass("{name: HTTPRoute}"))
+	w.expectTold("of what is as it was")
 	w.update(classResource, aClass("{name: HTTPRoute}, {name: HTTPRouteRequestMirror}"))
-	w.expectTold("of other features", "policy", "other")
+	w.expectTold("of other features", "policy")
 
 	w.Expect(w.cluster.Tracker().Delete(gatewayResource, "test", "edge")).To(Succeed())
 	w.expectTold("of the end of a Gateway", "policy")
+	w.create(gatewayResource, aGateway("shiny", ""))
+	w.expectTold("of one that comes", "policy")
 
 	w.gateways.Follow(policy, nil)
 	w.update(classResource, aClass(""))
-	w.expectTold("of other features, and nothing that is followed no more", "other")
+	w.update(gatewayResource, aGateway("dull", ""))
+	w.expectTold("of what it doesn't follow any more")
 	w.gateways.Follow(types.NamespacedName{Namespace: "test", Name: "other"}, nil)
-	w.Expect(w.gateways.gateways.Targets()).To(BeEmpty())
-	w.Expect(w.gateways.classes.Targets()).To(BeEmpty())
-	w.Expect(w.gateways.followed.Things()).To(BeEmpty())
-	w.Expect(w.gateways.followed.Users()).To(BeEmpty())
+	w.Expect(w.gateways.objects.Targets()).To(BeEmpty())
 }
 
 func TestWhatCanNotBeReadLacksNothing(t *testing.T) {
@@ -201,6 +215,6 @@ func TestWhatCanNotBeReadLacksNothing(t *testing.T) {
 		return true, nil, apierrors.NewForbidden(classResource.GroupResource(), "", errors.New("not you"))
 	})
 	w.gateways.Follow(policy, []types.NamespacedName{edge})
-	w.Eventually(w.gateways.Pending).Should(BeFalse())
+	w.Eventually(w.pending).Should(BeFalse())
 	w.Expect(w.gateways.Lacking(w.aRoute(), "test")).To(BeEmpty())
 }

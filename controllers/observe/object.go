@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -77,8 +78,8 @@ var (
 	}
 )
 
-// keep is the transform of the informers.
-func (o *Observer) keep(target watch.Target, u *unstructured.Unstructured) watch.Object {
+// summarize is the transform of the informers.
+func (o *Observer) summarize(target watch.Target, u *unstructured.Unstructured) *object {
 	kept := &object{ObjectMeta: metav1.ObjectMeta{
 		Name:            u.GetName(),
 		Namespace:       u.GetNamespace(),
@@ -86,7 +87,9 @@ func (o *Observer) keep(target watch.Target, u *unstructured.Unstructured) watch
 		ResourceVersion: u.GetResourceVersion(),
 	}}
 	if target.GroupVersionKind == endpointSliceKind {
-		kept.service = types.NamespacedName{Namespace: u.GetNamespace(), Name: u.GetLabels()["kubernetes.io/service-name"]}
+		if service := u.GetLabels()[discoveryv1.LabelServiceName]; service != "" {
+			kept.service = types.NamespacedName{Namespace: u.GetNamespace(), Name: service}
+		}
 		kept.ready = hasReadyEndpoint(u)
 	}
 	kept.terminating = u.GetDeletionTimestamp() != nil

@@ -76,7 +76,7 @@ func TestWhatReadyMeansForAKind(t *testing.T) {
 			g := NewWithT(t)
 			u := manifest(g, test.object)
 			before := u.DeepCopy()
-			kept := newWorld(t).keep(watch.Target{GroupVersionKind: u.GroupVersionKind()}, u).(*object)
+			kept := newWorld(t).summarize(watch.Target{GroupVersionKind: u.GroupVersionKind()}, u)
 			g.Expect(kept.verdict).To(Equal(verdict{test.state, test.message}))
 			g.Expect(kept.byEndpoints).To(BeFalse())
 			g.Expect(kept.terminating).To(BeFalse())
@@ -135,7 +135,7 @@ func TestConfiguredReadinessGoesBeforeTheKindsOwnRule(t *testing.T) {
 			t.Run(kind+": "+name, func(t *testing.T) {
 				g := NewWithT(t)
 				u := manifest(g, "{"+kind+", status: {availableReplicas: 1, conditions: ["+test.conditions+"]}}")
-				kept := newWorld(t, configure).keep(watch.Target{GroupVersionKind: u.GroupVersionKind()}, u).(*object)
+				kept := newWorld(t, configure).summarize(watch.Target{GroupVersionKind: u.GroupVersionKind()}, u)
 				g.Expect(kept.verdict).To(Equal(test.want))
 			})
 		}
@@ -147,7 +147,7 @@ func TestWhatIsKeptOfAnObjectIsWhatAvailabilityNeeds(t *testing.T) {
 	u := manifest(g, `{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, namespace: test, uid: u, resourceVersion: "7",
 		labels: {l: l}, annotations: {a: a}, deletionTimestamp: "2026-01-01T00:00:00Z", managedFields: [{manager: m}]},
 		status: {conditions: [{type: Available, status: "True", reason: R, message: M, lastTransitionTime: "2026-01-01T00:00:00Z"}]}}`)
-	kept := newWorld(t).keep(watch.Target{GroupVersionKind: u.GroupVersionKind()}, u).(*object)
+	kept := newWorld(t).summarize(watch.Target{GroupVersionKind: u.GroupVersionKind()}, u)
 	g.Expect(kept.ObjectMeta).To(And(
 		HaveField("Name", "a"), HaveField("Namespace", "test"), HaveField("UID", BeEquivalentTo("u")), HaveField("ResourceVersion", "7"),
 		HaveField("Labels", BeEmpty()), HaveField("Annotations", BeEmpty()), HaveField("ManagedFields", BeEmpty())))
@@ -155,7 +155,7 @@ func TestWhatIsKeptOfAnObjectIsWhatAvailabilityNeeds(t *testing.T) {
 	g.Expect(kept.conditions).To(Equal(map[string]condition{"Available": {"True", "R", "M"}}))
 	g.Expect(kept.full).To(BeNil())
 
-	full := newWorld(t).keep(watch.Target{GroupVersionKind: u.GroupVersionKind(), Full: true}, u).(*object)
+	full := newWorld(t).summarize(watch.Target{GroupVersionKind: u.GroupVersionKind(), Full: true}, u)
 	g.Expect(full.full).To(BeIdenticalTo(u))
 	g.Expect(full.terminating).To(BeTrue())
 }
@@ -163,12 +163,11 @@ func TestWhatIsKeptOfAnObjectIsWhatAvailabilityNeeds(t *testing.T) {
 func TestAnEndpointSliceIsKeptAsWhoseItIsAndWhetherItServes(t *testing.T) {
 	g := NewWithT(t)
 	u := manifest(g, aSlice("web-1", "web", "true"))
-	kept := newWorld(t).keep(endpointSlices, u).(*object)
+	kept := newWorld(t).summarize(endpointSlices, u)
 	g.Expect(kept.facts).To(Equal(facts{service: nameOf(subject("web")), ready: true}))
-	g.Expect(indexByService(kept)).To(Equal([]string{"test/web"}))
 
 	u = manifest(g, "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: web-1}}")
-	g.Expect(indexByService(newWorld(t).keep(endpointSlices, u))).To(BeEmpty(), "a slice of no Service")
+	g.Expect(newWorld(t).summarize(endpointSlices, u).service).To(BeZero(), "a slice of no Service")
 }
 
 func TestTheWeightOfAnAnnotation(t *testing.T) {
@@ -191,7 +190,7 @@ func TestTheWeightOfAnAnnotation(t *testing.T) {
 			g := NewWithT(t)
 			u := manifest(g, "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, annotations: "+test.annotations+"}}")
 			for _, full := range []bool{false, true} {
-				kept := newWorld(t).keep(watch.Target{GroupVersionKind: u.GroupVersionKind(), Full: full}, u).(*object)
+				kept := newWorld(t).summarize(watch.Target{GroupVersionKind: u.GroupVersionKind(), Full: full}, u)
 				g.Expect(kept.weight).To(Equal(test.want))
 			}
 		})

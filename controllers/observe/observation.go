@@ -67,15 +67,15 @@ type Problem struct {
 	Message string
 }
 
-// Known tells whether the variant is certainly available or certainly not.
+// Known reports whether the variant is certainly available or certainly not.
 func (v Variant) Known() bool {
 	return v.State != Unknown && v.State != Invalid && v.State != Pending
 }
 
-// Available tells whether the variant is certainly available.
+// Available reports whether the variant is certainly available.
 func (v Variant) Available() bool { return v.State == Ready }
 
-// Pending tells whether the observation is still being made, just after a start.
+// Pending reports whether the observation is still being made, just after a start.
 func (o Observation) Pending() bool {
 	for _, v := range o.Variants {
 		if v.State == Pending {
@@ -104,9 +104,9 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 	variant := Variant{Name: v.Name, State: Ready}
 	for i := range v.Resources {
 		ref := &v.Resources[i]
-		found, state := o.resources.Get(targetOf(ref), resourceName(subject.Namespace, ref))
-		if o.reaches(subject.Namespace, ref) {
-			variant.note(i, len(v.Resources), found)
+		found, state := o.resources.Get(resourceName(subject.Namespace, ref))
+		if found != nil && o.reaches(subject.Namespace, ref) {
+			variant.describe(i, len(v.Resources), found)
 		}
 		judged, err := o.observeResource(subject.Namespace, ref)
 		if err != nil {
@@ -126,65 +126,59 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 	return variant
 }
 
-// note takes over what the variant's resource at a position says of itself.
-func (v *Variant) note(position, of int, found watch.Object) {
-	kept, ok := found.(*object)
-	if !ok {
-		return
-	}
+// describe takes over what the variant's resource at a position says of itself.
+func (v *Variant) describe(position, of int, resource *object) {
 	if position == 0 {
-		v.Weight = kept.weight
+		v.Weight = resource.weight
 	}
-	if len(kept.podLabels) > 0 {
+	if len(resource.podLabels) > 0 {
 		if v.PodLabels == nil {
 			v.PodLabels = make([]map[string]string, of)
 		}
-		v.PodLabels[position] = kept.podLabels
+		v.PodLabels[position] = resource.podLabels
 	}
 }
 
 // observeResource judges one resource; the error says why its kind can't be watched any more.
 func (o *Observer) observeResource(namespace string, ref *iter8v1alpha1.ResourceReference) (verdict, error) {
-	if refusal := o.refuse(namespace, ref); refusal != "" {
-		return verdict{Invalid, refusal}, nil
+	if problem := o.validate(namespace, ref); problem != "" {
+		return verdict{Invalid, problem}, nil
 	}
-	key := resourceName(namespace, ref)
-	target := targetOf(ref)
-	found, state := o.resources.Get(target, key)
+	name := resourceName(namespace, ref)
+	resource, state := o.resources.Get(name)
 	if !state.Synced {
-		return unread(state, target), nil
+		return unread(state, name.Target), nil
 	}
-	if found == nil {
-		if o.unlabelled.has(resource{target.GroupVersionKind, key}) {
+	if resource == nil {
+		if o.unlabelled.lookUp(name) {
 			return verdict{Unlabelled, fmt.Sprintf("exists without the label %s: \"true\", so it is not watched", iter8v1alpha1.DetectLabel)}, state.Err
 		}
 		return verdict{Missing, "does not exist"}, state.Err
 	}
-	kept := found.(*object)
-	if kept.terminating {
+	if resource.terminating {
 		return verdict{Terminating, "is being deleted"}, state.Err
 	}
 	switch when := ref.ReadyWhen; {
-	case when == nil && kept.byEndpoints:
-		judged, err := o.observeEndpoints(key)
+	case when == nil && resource.byEndpoints:
+		judged, err := o.observeEndpoints(name.Object)
 		return judged, cmp.Or(state.Err, err)
 	case when == nil:
-		return kept.verdict, state.Err
+		return resource.verdict, state.Err
 	case when.CEL != "":
-		return o.expressions.evaluate(when.CEL, kept.full.Object), state.Err
+		return o.expressions.evaluate(when.CEL, resource.full.Object), state.Err
 	default: // where it only has to exist, there are no conditions
-		return judgeConditions(when.Conditions, kept.conditions), state.Err
+		return judgeConditions(when.Conditions, resource.conditions), state.Err
 	}
 }
 
 // observeEndpoints judges a Service by its EndpointSlices; the error says why these can't be watched any more.
 func (o *Observer) observeEndpoints(service types.NamespacedName) (verdict, error) {
-	found, state := o.resources.ByIndex(endpointSlices, service.Namespace, service.String())
+	slices, state := o.resources.Members(endpointSlices, service)
 	if !state.Synced {
 		return unread(state, endpointSlices), nil
 	}
-	for _, slice := range found {
-		if slice.(*object).ready {
+	for _, slice := range slices {
+		if slice.ready {
 			return verdict{state: Ready}, state.Err
 		}
 	}
@@ -203,8 +197,8 @@ func unread(state watch.State, target watch.Target) verdict {
 	}
 }
 
-// refuse says what makes a reference impossible whatever the cluster holds; nothing, where it is possible.
-func (o *Observer) refuse(namespace string, ref *iter8v1alpha1.ResourceReference) string {
+// validate returns what makes a reference impossible whatever the cluster holds; nothing, where it is possible.
+func (o *Observer) validate(namespace string, ref *iter8v1alpha1.ResourceReference) string {
 	if !o.reaches(namespace, ref) {
 		return fmt.Sprintf("is in namespace %s, and this operator does not allow references to other namespaces", ref.Namespace)
 	}
@@ -216,21 +210,21 @@ func (o *Observer) refuse(namespace string, ref *iter8v1alpha1.ResourceReference
 	return ""
 }
 
-// reaches tells whether a Subject of a namespace may refer to a resource where it is.
+// reaches reports whether a Subject of a namespace may refer to a resource where it is.
 func (o *Observer) reaches(namespace string, ref *iter8v1alpha1.ResourceReference) bool {
 	return ref.Namespace == "" || ref.Namespace == namespace || o.allowCrossNamespace
 }
 
-func resourceName(namespace string, ref *iter8v1alpha1.ResourceReference) types.NamespacedName {
+// resourceName returns what a Subject of a namespace refers to.
+func resourceName(namespace string, ref *iter8v1alpha1.ResourceReference) watch.Name {
 	if ref.Namespace != "" {
 		namespace = ref.Namespace
 	}
-	return types.NamespacedName{Namespace: namespace, Name: ref.Name}
-}
-
-func targetOf(ref *iter8v1alpha1.ResourceReference) watch.Target {
-	return watch.Target{
-		GroupVersionKind: schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind),
-		Full:             ref.ReadyWhen != nil && ref.ReadyWhen.CEL != "",
+	return watch.Name{
+		Target: watch.Target{
+			GroupVersionKind: schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind),
+			Full:             ref.ReadyWhen != nil && ref.ReadyWhen.CEL != "",
+		},
+		Object: types.NamespacedName{Namespace: namespace, Name: ref.Name},
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/watch"
 )
 
 func TestWhatIsKnownOfAVariant(t *testing.T) {
@@ -187,7 +188,7 @@ func TestTheStateThatDecidesAboutAVariant(t *testing.T) {
 	cluster(w)
 	followed := subject("web", ready, unknown, unlabelled)
 	w.follow(followed)
-	w.unlabelled.found[resource{deployments.GroupVersion().WithKind("Deployment"), nameOf(subject("unlabelled"))}] = struct{}{}
+	w.unlabelled.found[watch.Name{Target: watch.Target{GroupVersionKind: deployments.GroupVersion().WithKind("Deployment")}, Object: nameOf(subject("unlabelled"))}] = struct{}{}
 	w.Eventually(w.state(subject("other", unknown))).Should(HaveField("State", Unknown))
 	w.Eventually(w.state(subject("other", ready))).Should(HaveField("State", Ready))
 
@@ -230,7 +231,7 @@ func TestAResourceWithoutTheLabelIsNamed(t *testing.T) {
 	cluster(w)
 	s := subject("web", deployment("none"))
 	w.follow(s)
-	w.unlabelled.found[resource{deployments.GroupVersion().WithKind("Deployment"), nameOf(subject("none"))}] = struct{}{}
+	w.unlabelled.found[watch.Name{Target: watch.Target{GroupVersionKind: deployments.GroupVersion().WithKind("Deployment")}, Object: nameOf(subject("none"))}] = struct{}{}
 	w.Eventually(w.state(s)).Should(Equal(Variant{Name: "v1", State: Unlabelled, Problems: []Problem{
 		{Unlabelled, `Deployment none exists without the label iter8.tools/detect: "true", so it is not watched`}}}))
 }

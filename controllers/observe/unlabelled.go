@@ -9,6 +9,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/util/workqueue"
+
+	"iter8.tools/operator/controllers/watch"
 )
 
 const (
@@ -24,29 +26,29 @@ const (
 type unlabelled struct {
 	client  metadata.Interface
 	mapper  meta.RESTMapper
-	absent  func(resource) bool
-	changed func(resource)
-	queue   workqueue.TypedRateLimitingInterface[resource]
+	missing func(watch.Name) bool
+	changed func(watch.Name)
+	queue   workqueue.TypedRateLimitingInterface[watch.Name]
 
 	mu    sync.RWMutex
-	found map[resource]struct{}
+	found map[watch.Name]struct{}
 }
 
-func newUnlabelled(client metadata.Interface, mapper meta.RESTMapper, absent func(resource) bool, changed func(resource)) *unlabelled {
+func newUnlabelled(client metadata.Interface, mapper meta.RESTMapper, missing func(watch.Name) bool, changed func(watch.Name)) *unlabelled {
 	return &unlabelled{
 		client:  client,
 		mapper:  mapper,
-		absent:  absent,
+		missing: missing,
 		changed: changed,
 		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[resource](firstLook, rarestLook)),
-		found: map[resource]struct{}{},
+			workqueue.NewTypedItemExponentialFailureRateLimiter[watch.Name](firstLook, rarestLook)),
+		found: map[watch.Name]struct{}{},
 	}
 }
 
-// has tells whether a resource that isn't watched was found without the label. Asking has it looked for, if
+// lookUp reports whether a resource that its watch doesn't show was found without the label, and has it looked for if
 // that isn't under way.
-func (u *unlabelled) has(r resource) bool {
+func (u *unlabelled) lookUp(r watch.Name) bool {
 	u.mu.RLock()
 	_, found := u.found[r]
 	u.mu.RUnlock()
@@ -76,9 +78,9 @@ func (u *unlabelled) run(ctx context.Context) {
 }
 
 // look asks the apiserver for one object, for as long as a Subject names it and no watch shows it.
-func (u *unlabelled) look(ctx context.Context, r resource) {
+func (u *unlabelled) look(ctx context.Context, r watch.Name) {
 	exists := false
-	if u.absent(r) {
+	if u.missing(r) {
 		exists = u.exists(ctx, r)
 		u.queue.AddRateLimited(r)
 	} else {
@@ -97,11 +99,11 @@ func (u *unlabelled) look(ctx context.Context, r resource) {
 	}
 }
 
-func (u *unlabelled) exists(ctx context.Context, r resource) bool {
-	mapping, err := u.mapper.RESTMapping(r.kind.GroupKind(), r.kind.Version)
+func (u *unlabelled) exists(ctx context.Context, r watch.Name) bool {
+	mapping, err := u.mapper.RESTMapping(r.GroupKind(), r.Version)
 	if err != nil {
 		return false
 	}
-	_, err = u.client.Resource(mapping.Resource).Namespace(r.key.Namespace).Get(ctx, r.key.Name, metav1.GetOptions{})
+	_, err = u.client.Resource(mapping.Resource).Namespace(r.Object.Namespace).Get(ctx, r.Object.Name, metav1.GetOptions{})
 	return err == nil
 }

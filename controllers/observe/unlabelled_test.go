@@ -14,9 +14,10 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/watch"
 )
 
-var web = resource{deployments.GroupVersion().WithKind("Deployment"), types.NamespacedName{Namespace: "test", Name: "web"}}
+var web = watch.Name{Target: watch.Target{GroupVersionKind: deployments.GroupVersion().WithKind("Deployment")}, Object: types.NamespacedName{Namespace: "test", Name: "web"}}
 
 // exists has the cluster hold a Deployment without the label.
 func (w *world) exists(name string) {
@@ -82,7 +83,7 @@ func TestAnObjectIsNotReadOneByOneWhereThereIsNoNeed(t *testing.T) {
 
 func TestAnObjectOfAKindThatCanNotBeListedIsNotRead(t *testing.T) {
 	w := newWorld(t)
-	thing := resource{models.GroupVersion().WithKind("Thing"), types.NamespacedName{Namespace: "test", Name: "web"}}
+	thing := watch.Name{Target: watch.Target{GroupVersionKind: models.GroupVersion().WithKind("Thing")}, Object: types.NamespacedName{Namespace: "test", Name: "web"}}
 	s := subject("web", iter8v1alpha1.ResourceReference{APIVersion: "example.com/v1", Kind: "Thing", Name: "web"})
 	w.observed(s)
 	w.unlabelled.look(t.Context(), thing)

@@ -25,6 +25,7 @@ import (
 
 	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/watch"
 )
 
 func TestMain(m *testing.M) {
@@ -79,11 +80,13 @@ func newWorld(t *testing.T, change ...func(*configv1alpha1.OperatorConfiguration
 	for _, c := range change {
 		c(&config)
 	}
-	w.Observer = New(t.Context(), Options{Subjects: w.cache, Dynamic: w.client, Metadata: w.metadata, Mapper: w.mapper, Config: config})
-	w.Listen(func(subject types.NamespacedName) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.told[subject]++
+	w.Observer = New(t.Context(), Options{
+		Subjects: w.cache, Dynamic: w.client, Metadata: w.metadata, Mapper: w.mapper, Config: config,
+		Notify: func(subject types.NamespacedName) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.told[subject]++
+		},
 	})
 	return w
 }
@@ -156,6 +159,11 @@ func (w *world) times(subject *iter8v1alpha1.Subject) func() int {
 // state polls the only variant of a Subject.
 func (w *world) state(subject *iter8v1alpha1.Subject) func() Variant {
 	return func() Variant { return w.Observe(subject).Variants[0] }
+}
+
+// targetOf is what is watched for a reference.
+func targetOf(ref iter8v1alpha1.ResourceReference) watch.Target {
+	return resourceName("test", &ref).Target
 }
 
 func nameOf(subject *iter8v1alpha1.Subject) types.NamespacedName {

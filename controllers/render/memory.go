@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/lru"
 )
 
@@ -52,6 +51,3 @@ func (m *Memory) Manifests(chartDigest string, in Input) ([]*unstructured.Unstru
 	}
 	return Decode(data)
 }
-
-// Listen has fn called with each policy that was told ErrPending, as soon as there is an answer. fn must not block.
-func (m *Memory) Listen(fn func(policy types.NamespacedName)) { m.worker.Listen(fn) }

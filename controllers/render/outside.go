@@ -4,13 +4,11 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
-
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // What errors of a Worker wrap, besides ErrInvalidValues.
 var (
-	// ErrPending says that the render isn't done yet. Whoever listens to the Worker is told when it is.
+	// ErrPending says that the render isn't done yet. The Worker notifies the policy when it is.
 	ErrPending = errors.New("the render is not done yet")
 	// ErrLimit says that a render takes more than it may have. Trying again doesn't help.
 	ErrLimit = errors.New("render limit")
@@ -34,12 +32,9 @@ type Request struct {
 
 // Worker renders what is not trusted to render in this process.
 type Worker interface {
-	// Render gives the manifests of a request, as a list in JSON. It doesn't wait for long, but gives ErrPending,
-	// and the answer to the same request once whoever listens has been told.
+	// Render returns the manifests of a request, as a list in JSON. It doesn't wait for long: it returns ErrPending, and
+	// the answer to the same request once it has notified the policy.
 	Render(request Request) ([]byte, error)
-	// Listen has fn called with each policy that was told ErrPending, as soon as there is an answer. fn must not
-	// block.
-	Listen(fn func(policy types.NamespacedName))
 }
 
 // InProcess is a Worker that trusts everything. It is for tests, and for tools that render what is their user's own.
@@ -53,9 +48,6 @@ func (InProcess) Render(request Request) ([]byte, error) {
 	}
 	return Encode(manifests)
 }
-
-// Listen never calls fn: nothing is ever pending.
-func (InProcess) Listen(func(types.NamespacedName)) {}
 
 // encoded is an Input without its chart, and what stands for that.
 type encoded struct {

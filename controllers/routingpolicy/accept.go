@@ -57,7 +57,7 @@ func (r *Reconciler) lacking(s *scope) (string, outcome) {
 	if !mirrors {
 		return "", proceed
 	}
-	if r.Gateways.Pending() {
+	if r.Gateways.Pending(attached) {
 		return "", await
 	}
 	var lacking []string
@@ -118,7 +118,7 @@ func (r *Reconciler) accept(s *scope) outcome {
 func (r *Reconciler) follow(s *scope) outcome {
 	kinds, keys := interests(s)
 	r.Live.Follow(s.name(), kinds, keys)
-	if slices.ContainsFunc(kinds, func(kind schema.GroupVersionKind) bool { return r.Live.State(kind).Pending() }) {
+	if slices.ContainsFunc(kinds, func(kind schema.GroupVersionKind) bool { return r.Live.State(kind, s.policy.Namespace).Pending() }) {
 		return await
 	}
 	return proceed

@@ -44,7 +44,7 @@ func TestWhatGatewaysSayIsKnownAfterARestartOfAPolicyThatDoesNotGetToApplying(t 
 			w.Eventually(func() bool {
 				_, err := w.reconcileOnce(t)
 				w.Expect(err).NotTo(HaveOccurred())
-				return w.reconciler.Live.State(kind).Synced
+				return w.reconciler.Live.State(kind, "test").Synced
 			}).Should(BeTrue(), "the routes are watched")
 			_, err := w.reconcileOnce(t)
 			w.Expect(err).NotTo(HaveOccurred())

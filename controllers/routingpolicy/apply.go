@@ -27,7 +27,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	kinds, keys := interests(s)
 	r.Live.Follow(s.name(), kinds, keys)
 	for _, kind := range kinds {
-		switch state := r.Live.State(kind); {
+		switch state := r.Live.State(kind, s.policy.Namespace); {
 		case state.Pending():
 			return await
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):

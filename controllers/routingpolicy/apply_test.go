@@ -85,7 +85,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			kind := httpRoutes.GroupVersion().WithKind("HTTPRoute")
 			s := newScope(templated("web"))
 			s.manifests = append(s.manifests, manifest(t, aRoute("web", "")))
-			w.Eventually(func() bool { w.reconciler.follow(s); return w.reconciler.Live.State(kind).Synced }).Should(BeTrue())
+			w.Eventually(func() bool { w.reconciler.follow(s); return w.reconciler.Live.State(kind, "test").Synced }).Should(BeTrue())
 			test.spoil(t, w)
 			result, err := w.reconcileOnce(t)
 			w.Expect(result).To(Equal(ctrl.Result{}))

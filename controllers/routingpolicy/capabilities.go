@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"iter8.tools/operator/controllers/notify"
 )
 
 // capabilitiesInterval is how often the cluster is asked which kinds of routes it serves.
@@ -21,19 +24,20 @@ const capabilitiesInterval = time.Minute
 type Capabilities struct {
 	discovery discovery.DiscoveryInterface
 	kinds     []schema.GroupKind
+	notify    func(types.NamespacedName)
 
-	mu        sync.Mutex
-	versions  []string
-	known     bool
-	listeners []func()
+	mu       sync.Mutex
+	versions []string
+	known    bool
 }
 
-// NewCapabilities makes Capabilities of some kinds.
-func NewCapabilities(client discovery.DiscoveryInterface, kinds []schema.GroupKind) *Capabilities {
-	return &Capabilities{discovery: client, kinds: kinds}
+// NewCapabilities returns Capabilities of some kinds. It calls notify with notify.All whenever the answer has changed, which
+// must not block.
+func NewCapabilities(client discovery.DiscoveryInterface, kinds []schema.GroupKind, notify func(types.NamespacedName)) *Capabilities {
+	return &Capabilities{discovery: client, kinds: kinds, notify: notify}
 }
 
-// APIVersions gives "group/version" and "group/version/Kind" of what is served, sorted, and asks the cluster
+// APIVersions returns "group/version" and "group/version/Kind" of what is served, sorted, and asks the cluster
 // for that only before it ever has been.
 func (c *Capabilities) APIVersions() ([]string, error) {
 	c.mu.Lock()
@@ -43,13 +47,6 @@ func (c *Capabilities) APIVersions() ([]string, error) {
 		return versions, nil
 	}
 	return c.refresh()
-}
-
-// Listen has fn called whenever the answer has changed. fn must not block.
-func (c *Capabilities) Listen(fn func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.listeners = append(c.listeners, fn)
 }
 
 // Start keeps the answer fresh until the context ends.
@@ -73,12 +70,9 @@ func (c *Capabilities) refresh() ([]string, error) {
 	c.mu.Lock()
 	changed := c.known && !slices.Equal(c.versions, versions)
 	c.versions, c.known = versions, true
-	listeners := c.listeners
 	c.mu.Unlock()
 	if changed {
-		for _, listener := range listeners {
-			listener()
-		}
+		c.notify(notify.All)
 	}
 	return versions, nil
 }

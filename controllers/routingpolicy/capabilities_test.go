@@ -10,8 +10,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery/fake"
 	clienttesting "k8s.io/client-go/testing"
+
+	"iter8.tools/operator/controllers/notify"
 )
 
 var routeKinds = []schema.GroupKind{
@@ -49,12 +52,12 @@ var gatewayVersions = []string{
 func TestTheVersionsInWhichRoutesAreServed(t *testing.T) {
 	g := NewWithT(t)
 	d := served(gateway())
-	c := NewCapabilities(d, routeKinds)
+	c := NewCapabilities(d, routeKinds, ignore)
 	for range 3 {
 		g.Expect(c.APIVersions()).To(Equal(gatewayVersions))
 	}
 	g.Expect(d.Actions()).To(HaveLen(4), "the groups and three versions of one, asked once")
-	g.Expect(NewCapabilities(served(nil), routeKinds).APIVersions()).To(BeEmpty())
+	g.Expect(NewCapabilities(served(nil), routeKinds, ignore).APIVersions()).To(BeEmpty())
 	g.Expect(c.NeedLeaderElection()).To(BeFalse(), "a standby knows them too")
 }
 
@@ -66,7 +69,7 @@ func TestAClusterThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 			d.AddReactor("get", what, func(clienttesting.Action) (bool, runtime.Object, error) {
 				return true, nil, errors.New("unwell")
 			})
-			c := NewCapabilities(d, routeKinds)
+			c := NewCapabilities(d, routeKinds, ignore)
 			_, err := c.APIVersions()
 			g.Expect(err).To(MatchError(And(HavePrefix("listing "), HaveSuffix("unwell"))))
 			d.ReactionChain = nil
@@ -75,12 +78,14 @@ func TestAClusterThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 	}
 }
 
-func TestWhoListensIsToldOfNewKinds(t *testing.T) {
+func TestEveryPolicyIsNotifiedOfNewKinds(t *testing.T) {
 	g := NewWithT(t)
 	d := served(gateway())
-	c := NewCapabilities(d, routeKinds)
 	told := 0
-	c.Listen(func() { told++ })
+	c := NewCapabilities(d, routeKinds, func(name types.NamespacedName) {
+		g.Expect(name).To(Equal(notify.All))
+		told++
+	})
 	refresh := func() {
 		_, err := c.refresh()
 		g.Expect(err).NotTo(HaveOccurred())
@@ -111,7 +116,7 @@ func TestTheClusterIsAskedInTheBackground(t *testing.T) {
 		asked++
 		return false, nil, nil
 	})
-	c := NewCapabilities(d, routeKinds)
+	c := NewCapabilities(d, routeKinds, ignore)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- c.Start(ctx) }()

@@ -22,6 +22,7 @@ import (
 	"iter8.tools/operator/controllers/assume"
 	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/gateways"
+	"iter8.tools/operator/controllers/notify"
 	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/render"
 )
@@ -40,6 +41,8 @@ const conflictRetry = 500 * time.Millisecond
 // Reconciler brings the routing objects of policies to what their charts render.
 type Reconciler struct {
 	Client client.Client
+	// Policies notifies of policies whose chart, render, routes or gateways have changed, and Subjects of Subjects.
+	Policies, Subjects *notify.Notifier
 	// Reader reads from the apiserver, past the cache.
 	Reader       client.Reader
 	Observer     *observe.Observer

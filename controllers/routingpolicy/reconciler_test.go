@@ -303,13 +303,13 @@ func TestAPolicyThatIsGoneIsForgotten(t *testing.T) {
 	w := newWorld(t, simple(), templated("web"))
 	w.settled(t, "True Succeeded")
 	kind := httpRoutes.GroupVersion().WithKind("HTTPRoute")
-	w.Expect(w.reconciler.Live.State(kind).Synced).To(BeTrue())
+	w.Expect(w.reconciler.Live.State(kind, "test").Synced).To(BeTrue())
 	w.Expect(w.client.Delete(t.Context(), templated("web"))).To(Succeed())
 	w.written()
 	_, err := w.reconcileOnce(t)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.written()).To(BeEmpty(), "what it owns is the garbage collector's")
-	w.Expect(w.reconciler.Live.State(kind).Synced).To(BeFalse(), "nobody follows routes any more")
+	w.Expect(w.reconciler.Live.State(kind, "test").Synced).To(BeFalse(), "nobody follows routes any more")
 }
 
 func TestTheEchoOfAStatusDoesNotWakeThePolicy(t *testing.T) {

@@ -29,7 +29,7 @@ func (a *answering) Render(request render.Request) ([]byte, error) {
 }
 
 func rendering(worker render.Worker) *Reconciler {
-	return &Reconciler{Renders: render.NewMemory(worker), Capabilities: NewCapabilities(served(gateway()), routeKinds)}
+	return &Reconciler{Renders: render.NewMemory(worker), Capabilities: NewCapabilities(served(gateway()), routeKinds, ignore)}
 }
 
 func TestWhatTheWorkerAnswers(t *testing.T) {

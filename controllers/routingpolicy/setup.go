@@ -15,13 +15,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/notify"
 )
 
 // subjectIndex finds the policies that refer to a Subject, by its namespace/name.
 const subjectIndex = "spec.subjectRef"
 
-// SetupWithManager has the reconciler woken by policies, by the observer, by the routing objects that the
-// policies have an interest in, and by new kinds of routes.
+// SetupWithManager has policies enqueued when they change, when their Subject does, and when they are notified of what they
+// follow.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
 	err := mgr.GetFieldIndexer().IndexField(ctx, &iter8v1alpha1.RoutingPolicy{}, subjectIndex, func(object client.Object) []string {
 		return []string{subjectName(object.(*iter8v1alpha1.RoutingPolicy)).String()}
@@ -29,25 +30,28 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 	if err != nil {
 		return err
 	}
-	wake := source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
-		add := func(policy types.NamespacedName) { queue.Add(ctrl.Request{NamespacedName: policy}) }
-		addAll := func(options ...client.ListOption) {
-			for _, policy := range r.list(ctx, options...) {
-				add(policy)
+	notified := source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
+		enqueue := func(policies ...types.NamespacedName) {
+			for _, policy := range policies {
+				queue.Add(ctrl.Request{NamespacedName: policy})
 			}
 		}
-		r.Live.Listen(add)
-		r.Gateways.Listen(add)
-		r.Charts.Listen(add)
-		r.Renders.Listen(add)
-		r.Capabilities.Listen(func() { addAll() })
-		r.Observer.Listen(func(subject types.NamespacedName) { addAll(client.MatchingFields{subjectIndex: subject.String()}) })
+		r.Policies.Subscribe(func(policy types.NamespacedName) {
+			if policy == notify.All {
+				enqueue(r.list(ctx)...)
+			} else {
+				enqueue(policy)
+			}
+		})
+		r.Subjects.Subscribe(func(subject types.NamespacedName) {
+			enqueue(r.list(ctx, client.MatchingFields{subjectIndex: subject.String()})...)
+		})
 		return nil
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("routingpolicy").
 		For(&iter8v1alpha1.RoutingPolicy{}, builder.WithPredicates(r.specChanged())).
-		WatchesRawSource(wake).
+		WatchesRawSource(notified).
 		WithOptions(options).
 		Complete(r)
 }

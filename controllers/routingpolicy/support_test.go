@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -167,17 +168,20 @@ func TestGatewaysAreWatchedWhileARouteAttachesToThem(t *testing.T) {
 	w := newWorld(t, simple(), templated("web"))
 	w.attached(t, "{name: HTTPRoute}")
 	w.settled(t, "True Succeeded")
-	w.Expect(w.reconciler.Gateways.Pending()).To(BeTrue(), "nothing asks for them")
+	pending := func() bool {
+		return w.reconciler.Gateways.Pending([]types.NamespacedName{{Namespace: "test", Name: "edge"}})
+	}
+	w.Expect(pending()).To(BeTrue(), "nothing asks for them")
 	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) {
 		p.Spec.Templates[0].Template = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: web}, spec: {parentRefs: [{name: edge}]}}"
 	})
 	w.settled(t, "True Succeeded")
-	w.Eventually(w.reconciler.Gateways.Pending).Should(BeFalse(), "a mirror would need to know them")
+	w.Eventually(pending).Should(BeFalse(), "a mirror would need to know them")
 	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Templates[0].Template = aRoute("web", "") })
 	w.settled(t, "True Succeeded")
 	w.Eventually(func() bool {
 		_, _ = w.reconcileOnce(t)
-		return w.reconciler.Gateways.Pending()
+		return pending()
 	}).Should(BeTrue(), "nothing asks for them any more")
 }
 
@@ -212,9 +216,9 @@ func TestWhatAHostileChartRendersIsNotWatched(t *testing.T) {
 		p.Spec.Templates[0].Template = "{apiVersion: v1, kind: Secret, metadata: {name: a}}"
 	})
 	w.settled(t, "False ForbiddenManifest")
-	w.Expect(w.reconciler.Live.State(secrets.GroupVersion().WithKind("Secret"))).To(Equal(watch.State{}))
+	w.Expect(w.reconciler.Live.State(secrets.GroupVersion().WithKind("Secret"), "test")).To(Equal(watch.State{}))
 	for _, action := range w.cluster.Actions() {
 		w.Expect(action.GetResource()).NotTo(Equal(secrets))
 	}
-	w.Expect(w.reconciler.Live.State(httpRoutes.GroupVersion().WithKind("HTTPRoute")).Synced).To(BeTrue(), "what stands is")
+	w.Expect(w.reconciler.Live.State(httpRoutes.GroupVersion().WithKind("HTTPRoute"), "test").Synced).To(BeTrue(), "what stands is")
 }

@@ -130,6 +130,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	informers := &informers{handler: make(chan toolscache.ResourceEventHandler, 1)}
 	observer := observe.New(t.Context(), observe.Options{
 		Subjects: informers, Dynamic: w.cluster, Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Mapper: mapper, Config: configv1alpha1.Default(),
+		Notify: ignore,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -147,7 +148,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		Reader:       w.client,
 		Observer:     observer,
 		Charts:       sources,
-		Capabilities: NewCapabilities(served(gateway()), routeKinds),
+		Capabilities: NewCapabilities(served(gateway()), routeKinds, ignore),
 		Renders:      render.NewMemory(render.InProcess{}),
 		Live:         live,
 		Gateways:     gateways.New(t.Context(), gateways.Options{Client: w.cluster, Mapper: mapper}),
@@ -158,6 +159,9 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	}
 	return w
 }
+
+// ignore is for whom notifications don't matter.
+func ignore(types.NamespacedName) {}
 
 // patchStatus notes what a status says of the inventory, and writes it.
 func (w *world) patchStatus(ctx context.Context, c client.Client, _ string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {

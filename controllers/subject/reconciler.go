@@ -15,10 +15,13 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/assume"
+	"iter8.tools/operator/controllers/notify"
 	"iter8.tools/operator/controllers/observe"
 )
 
@@ -36,6 +39,8 @@ const conflictRetry = 500 * time.Millisecond
 type Reconciler struct {
 	Client   client.Client
 	Observer *observe.Observer
+	// Subjects notifies of Subjects whose spec or resources have changed.
+	Subjects *notify.Notifier
 
 	written assume.Written[*iter8v1alpha1.Subject]
 }
@@ -75,7 +80,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	return ctrl.Result{}, nil
 }
 
-// SetupWithManager has the observer wake the reconciler.
+// SetupWithManager has Subjects enqueued when the observer notifies of them.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
 	informer, err := mgr.GetCache().GetInformer(ctx, &iter8v1alpha1.Subject{})
 	if err != nil {
@@ -87,13 +92,21 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 	if err != nil {
 		return err
 	}
-	wake := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
-		r.Observer.Listen(func(subject types.NamespacedName) { queue.AddAfter(ctrl.Request{NamespacedName: subject}, reportDelay) })
+	enqueue := func(queue workqueue.TypedRateLimitingInterface[ctrl.Request], subject types.NamespacedName) {
+		queue.AddAfter(ctrl.Request{NamespacedName: subject}, reportDelay)
+	}
+	notified := source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
+		r.Subjects.Subscribe(func(subject types.NamespacedName) { enqueue(queue, subject) })
 		return nil
 	})
+	// Of what happens to a Subject the observer notifies. Those that it followed before this controller began are here.
+	existing := handler.Funcs{CreateFunc: func(_ context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+		enqueue(queue, client.ObjectKeyFromObject(e.Object))
+	}}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("subject").
-		WatchesRawSource(wake).
+		Watches(&iter8v1alpha1.Subject{}, existing).
+		WatchesRawSource(notified).
 		WithOptions(options).
 		Complete(r)
 }

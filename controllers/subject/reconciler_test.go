@@ -19,6 +19,7 @@ import (
 
 	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/notify"
 	"iter8.tools/operator/controllers/observe"
 )
 
@@ -66,7 +67,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		Mapper:  meta.NewDefaultRESTMapper(nil),
 		Config:  configv1alpha1.Default(),
 	})
-	w.reconciler = &Reconciler{Client: w.client, Observer: observer}
+	w.reconciler = &Reconciler{Client: w.client, Observer: observer, Subjects: &notify.Notifier{}}
 	return w
 }
 

@@ -78,6 +78,7 @@ func TestTheStatusFollowsWhatTheObserverTells(t *testing.T) {
 	w.reconciler.Observer = observe.New(t.Context(), observe.Options{
 		Subjects: informers, Dynamic: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), Mapper: meta.NewDefaultRESTMapper(nil),
 		Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Config: configv1alpha1.Default(),
+		Notify: w.reconciler.Subjects.Notify,
 	})
 	w.Expect(w.reconciler.SetupWithManager(t.Context(), mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
 	w.Expect(mgr.Add(w.reconciler.Observer)).To(Succeed())

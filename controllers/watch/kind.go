@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,44 +19,92 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// What State.Err wraps where no kind can be watched at all.
+// What State.Err wraps where a kind can't be watched at all.
 var (
-	// ErrNotServed: the cluster serves no such kind, in that version. It is asked again, with growing delays.
+	// ErrNotServed: the cluster does not serve the kind, in that version. It is asked again, with growing delays.
 	ErrNotServed = errors.New("the cluster does not serve this kind")
 	// ErrClusterScoped: objects of the kind have no namespace, and Subjects and policies only deal with such.
 	ErrClusterScoped = errors.New("the kind is cluster-scoped")
 )
 
+const (
+	memberIndex  = "members"
+	firstRetry   = 500 * time.Millisecond
+	slowestRetry = 10 * time.Second
+)
+
+// kindWatch is the informers of one target.
+type kindWatch struct {
+	stop context.CancelFunc
+	// followers are guarded by the Set.
+	followers map[types.NamespacedName]struct{}
+
+	mu sync.RWMutex
+	// discovery is how finding the resource behind the kind went; until it is found there are no scopes.
+	discovery reading
+	scopes    []*scope
+}
+
 // scope is what one informer looks at: a namespace, or all, and a label selector.
 type scope struct {
 	namespace, selector string
+	store               cache.Indexer
+	synced              bool
+	// list and watch are apart, since what may be listed and not watched is listed again and again.
+	list, watch reading
 }
 
-// kindWatch is the informers of one target, one for each scope.
-type kindWatch struct {
-	users map[types.NamespacedName]struct{}
-	stop  context.CancelFunc
-
-	mu     sync.RWMutex
-	stores map[string][]cache.Indexer // by namespace
-	synced bool
-	errs   map[scope]error
+// reading is how the last tries to read something went.
+type reading struct {
+	err         error
+	failedSince time.Time
+	contact     time.Time
 }
 
-func (s *Set) start(target Target) *kindWatch {
+func (s *Set[T]) start(target Target) *kindWatch {
 	ctx, cancel := context.WithCancel(s.ctx)
-	w := &kindWatch{
-		users:  map[types.NamespacedName]struct{}{},
-		stop:   cancel,
-		stores: map[string][]cache.Indexer{},
-		errs:   map[scope]error{},
-	}
+	w := &kindWatch{stop: cancel, followers: map[types.NamespacedName]struct{}{}}
 	go s.run(ctx, target, w)
 	return w
 }
 
-// run finds the resource behind the kind, for as long as that takes, and then runs its informers.
-func (s *Set) run(ctx context.Context, target Target, w *kindWatch) {
+// run finds the resource behind the kind, for as long as that takes, and then runs its informers. A namespace that can't be
+// read holds up no other.
+func (s *Set[T]) run(ctx context.Context, target Target, w *kindWatch) {
+	resource, err := s.discover(ctx, target, w)
+	if err != nil {
+		return
+	}
+	scopes := s.scopes(target)
+	informers := make([]cache.SharedIndexInformer, 0, len(scopes))
+	for _, scope := range scopes {
+		informer := s.informer(target, w, scope, resource)
+		scope.store = informer.GetIndexer()
+		informers = append(informers, informer)
+	}
+	w.mu.Lock()
+	w.scopes = scopes
+	w.mu.Unlock()
+	for i, informer := range informers {
+		registration, err := informer.AddEventHandler(s.handler(target))
+		if err != nil { // only of an informer that is stopped
+			return
+		}
+		go informer.RunWithContext(ctx)
+		go func() {
+			if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+				return
+			}
+			w.mu.Lock()
+			scopes[i].synced = true
+			w.mu.Unlock()
+			s.notifyState(target)
+		}()
+	}
+}
+
+// discover returns the resource behind a kind; an error only where the watch has ended.
+func (s *Set[T]) discover(ctx context.Context, target Target, w *kindWatch) (schema.GroupVersionResource, error) {
 	var resource schema.GroupVersionResource
 	// Past its steps and its cap the delay stays what it is.
 	backoff := wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.1, Steps: 16, Cap: slowestRetry}
@@ -64,51 +113,33 @@ func (s *Set) run(ctx context.Context, target Target, w *kindWatch) {
 		switch {
 		case meta.IsNoMatchError(err):
 			err = ErrNotServed
-		case err == nil && !s.options.ClusterScoped && mapping.Scope.Name() != meta.RESTScopeNameNamespace:
+		case err == nil && !target.ClusterScoped && mapping.Scope.Name() != meta.RESTScopeNameNamespace:
 			err = ErrClusterScoped
 		case err == nil:
 			resource = mapping.Resource
 		}
-		s.setError(target, w, scope{}, err)
+		s.record(target, w, &w.discovery, err, err)
 		return err == nil, nil
 	})
-	if err != nil {
-		return
-	}
-
-	var running []cache.InformerSynced
-	for _, scope := range s.scopes() {
-		informer := s.informer(target, w, resource, scope)
-		w.mu.Lock()
-		w.stores[scope.namespace] = append(w.stores[scope.namespace], informer.GetIndexer())
-		w.mu.Unlock()
-		registration, err := informer.AddEventHandler(s.handler(target))
-		if err != nil { // only of an informer that is stopped
-			return
-		}
-		running = append(running, registration.HasSynced)
-		go informer.RunWithContext(ctx)
-	}
-	if !cache.WaitForCacheSync(ctx.Done(), running...) {
-		return
-	}
-	w.mu.Lock()
-	w.synced = true
-	w.mu.Unlock()
-	s.notify(target)
+	return resource, err
 }
 
-func (s *Set) scopes() []scope {
-	var scopes []scope
-	for _, namespace := range s.options.Namespaces {
+// scopes returns what a target's informers look at.
+func (s *Set[T]) scopes(target Target) []*scope {
+	namespaces := s.options.Namespaces
+	if target.ClusterScoped {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	var scopes []*scope
+	for _, namespace := range namespaces {
 		for _, selector := range s.options.LabelSelectors {
-			scopes = append(scopes, scope{namespace, selector})
+			scopes = append(scopes, &scope{namespace: namespace, selector: selector})
 		}
 	}
 	return scopes
 }
 
-func (s *Set) informer(target Target, w *kindWatch, resource schema.GroupVersionResource, of scope) cache.SharedIndexInformer {
+func (s *Set[T]) informer(target Target, w *kindWatch, of *scope, resource schema.GroupVersionResource) cache.SharedIndexInformer {
 	client := s.options.Client.Resource(resource).Namespace(of.namespace)
 	narrow := func(o metav1.ListOptions) metav1.ListOptions {
 		o.LabelSelector = of.selector
@@ -117,12 +148,15 @@ func (s *Set) informer(target Target, w *kindWatch, resource schema.GroupVersion
 	listerWatcher := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			list, err := client.List(ctx, narrow(o))
-			s.noteAnswer(target, w, of, "list", resource, err)
+			s.record(target, w, &of.list, err, refusal("list", resource, err))
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			events, err := client.Watch(ctx, narrow(o))
-			s.noteAnswer(target, w, of, "watch", resource, err)
+			s.record(target, w, &of.watch, err, refusal("watch", resource, err))
+			if err == nil { // what streams the list isn't listed
+				s.record(target, w, &of.list, nil, nil)
+			}
 			return events, err
 		},
 	}
@@ -142,74 +176,128 @@ func (s *Set) informer(target Target, w *kindWatch, resource schema.GroupVersion
 	return informer
 }
 
-func (s *Set) handler(target Target) cache.ResourceEventHandler {
+func (s *Set[T]) indexers() cache.Indexers {
+	if s.options.MemberOf == nil {
+		return cache.Indexers{}
+	}
+	return cache.Indexers{memberIndex: func(obj any) ([]string, error) {
+		if of := s.options.MemberOf(obj.(T)); of != (types.NamespacedName{}) {
+			return []string{of.String()}, nil
+		}
+		return nil, nil
+	}}
+}
+
+func (s *Set[T]) handler(target Target) cache.ResourceEventHandler {
+	var none T
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(obj any) { s.options.OnChange(target, nil, obj.(Object)) },
-		UpdateFunc: func(before, after any) { s.options.OnChange(target, before.(Object), after.(Object)) },
+		AddFunc:    func(obj any) { s.changed(target, none, obj.(T)) },
+		UpdateFunc: func(before, after any) { s.changed(target, before.(T), after.(T)) },
 		DeleteFunc: func(obj any) {
 			if tombstone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 				obj = tombstone.Obj
 			}
-			if gone, ok := obj.(Object); ok {
-				s.options.OnChange(target, gone, nil)
+			if gone, ok := obj.(T); ok {
+				s.changed(target, gone, none)
 			}
 		},
 	}
 }
 
-// noteAnswer keeps what the apiserver says about the kind: a refusal is a state, anything that passes by
-// itself (a dropped connection, an expired watch) is not, and an answer ends a refusal.
-func (s *Set) noteAnswer(target Target, w *kindWatch, of scope, verb string, resource schema.GroupVersionResource, err error) {
-	switch {
-	case err == nil:
-	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
-		err = ErrNotServed
-	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		err = fmt.Errorf("may not %s %s: %w", verb, resource.GroupResource(), err)
-	default:
+// changed notifies the followers of an object, and of what it is or was a part of.
+func (s *Set[T]) changed(target Target, before, after T) {
+	if s.options.Changed != nil && !s.options.Changed(target, before, after) {
 		return
 	}
-	s.setError(target, w, of, err)
-}
-
-func (s *Set) setError(target Target, w *kindWatch, of scope, err error) {
-	w.mu.Lock()
-	before := w.errs[of]
-	if err == nil {
-		delete(w.errs, of)
-	} else {
-		w.errs[of] = err
+	var none T
+	var notified []types.NamespacedName
+	notify := func(object types.NamespacedName) {
+		for _, n := range notified {
+			if n == object {
+				return
+			}
+		}
+		notified = append(notified, object)
+		s.Notify(Name{target, object})
 	}
-	w.mu.Unlock()
-	if (before == nil) != (err == nil) {
-		s.notify(target)
-	}
-}
-
-func (s *Set) notify(target Target) {
-	if s.options.OnState != nil {
-		s.options.OnState(target)
-	}
-}
-
-func (w *kindWatch) state() State {
-	w.mu.RLock()
-	defer w.mu.RUnlock()
-	state := State{Synced: w.synced}
-	for _, err := range w.errs {
-		if state.Err == nil || err.Error() < state.Err.Error() {
-			state.Err = err
+	for _, o := range []T{after, before} {
+		if o == none {
+			continue
+		}
+		m := o.GetObjectMeta()
+		notify(types.NamespacedName{Namespace: m.GetNamespace(), Name: m.GetName()})
+		if s.options.MemberOf == nil {
+			continue
+		}
+		if of := s.options.MemberOf(o); of != (types.NamespacedName{}) {
+			notify(of)
 		}
 	}
-	return state
 }
 
-// storesFor gives the stores that may hold objects of a namespace.
-func (w *kindWatch) storesFor(namespace string) []cache.Indexer {
+// refusal returns the error that is a state of the target: what the cluster answers to the operator's asking at all.
+// Anything that passes by itself (a dropped connection, an expired watch) is none.
+func refusal(verb string, resource schema.GroupVersionResource, err error) error {
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
+		return ErrNotServed
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return fmt.Errorf("may not %s %s: %w", verb, resource.GroupResource(), err)
+	default:
+		return nil
+	}
+}
+
+// record notes how a try to read went: an error, and what of it is a refusal. An answer ends a refusal; what passes by
+// itself doesn't.
+func (s *Set[T]) record(target Target, w *kindWatch, r *reading, err, refused error) {
+	w.mu.Lock()
+	before, now := r.err, time.Now()
+	switch {
+	case err == nil:
+		*r = reading{contact: now}
+	case refused != nil:
+		r.err, r.contact = refused, now
+		fallthrough
+	default:
+		if r.failedSince.IsZero() {
+			r.failedSince = now
+		}
+	}
+	changed := (before == nil) != (r.err == nil)
+	w.mu.Unlock()
+	if changed {
+		s.notifyState(target)
+	}
+}
+
+// read returns the stores that may hold objects of a namespace, and how far they can be relied on.
+func (w *kindWatch) read(namespace string) ([]cache.Indexer, State) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	if stores := w.stores[metav1.NamespaceAll]; stores != nil {
-		return stores
+	state := State{Synced: len(w.scopes) > 0}
+	state.add(w.discovery)
+	var stores []cache.Indexer
+	for _, scope := range w.scopes {
+		if scope.namespace == metav1.NamespaceAll || scope.namespace == namespace {
+			stores = append(stores, scope.store)
+			state.Synced = state.Synced && scope.synced
+			state.add(scope.list)
+			state.add(scope.watch)
+		}
 	}
-	return w.stores[namespace]
+	return stores, state
+}
+
+// add has a reading count: the first refusal, the earliest failure and the latest contact.
+func (s *State) add(r reading) {
+	if s.Err == nil {
+		s.Err = r.err
+	}
+	if s.UnreadableSince.IsZero() || !r.failedSince.IsZero() && r.failedSince.Before(s.UnreadableSince) {
+		s.UnreadableSince = r.failedSince
+	}
+	if r.contact.After(s.LastContact) {
+		s.LastContact = r.contact
+	}
 }

@@ -1,13 +1,14 @@
-// Package watch keeps informers for kinds that are only known while the operator runs: one for each kind
-// that somebody requires, started with the first to require it and stopped with the last.
+// Package watch keeps informers for kinds that are only known while the operator runs: one for each kind that is
+// followed, started with the first follower and stopped with the last.
 //
-//	Require(user, kinds) ──► informer of each kind ──► Transform ──► store ──► Get, ByIndex
-//	                                  │                                └─────► OnChange
-//	                                  └── synced, failed, recovered ─────────► OnState
+//	Follow(follower, targets, names) ──► informer of each target ──► Transform ──► store ──► Get, Members
+//	                                              │                                  │
+//	                                              └── read, refused, read again ─────┴── Changed ──► Notify(follower)
 package watch
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,109 +24,158 @@ import (
 // Target is what one informer watches.
 type Target struct {
 	schema.GroupVersionKind
-	// Full asks Transform to keep the whole object, where somebody needs more than what is kept by default.
+	// Full asks Transform to keep the whole object, where a follower needs more than what is kept by default.
 	Full bool
+	// ClusterScoped is for a kind whose objects have no namespace, which is refused otherwise.
+	ClusterScoped bool
 }
 
-// State tells how far the content of a store can be relied on.
+// Name is an object that is followed, whether it exists or not.
+type Name struct {
+	Target
+	Object types.NamespacedName
+}
+
+// State is how far what is known of a target in a namespace can be relied on.
 type State struct {
-	// Synced is true once every object that was there at the start has been seen.
+	// Synced reports whether every object that was there at the start has been read. Until then nothing is known.
 	Synced bool
-	// Err is why the kind can't be listed or watched just now; what was seen before stays in the store.
+	// Err is why the target can't be listed or watched, where that is an answer of the cluster's and no fault that
+	// passes by itself; what was read before stays in the store.
 	Err error
+	// UnreadableSince is when reading began to fail, for whatever cause; zero while it works.
+	UnreadableSince time.Time
+	// LastContact is when the apiserver last answered a list or a watch; zero before it ever has.
+	LastContact time.Time
 }
 
-// Pending says that the first list isn't through and nothing has failed so far: the answer comes by itself.
+// Pending reports whether the first list isn't through and nothing was refused so far: the answer comes by itself.
 func (s State) Pending() bool { return !s.Synced && s.Err == nil }
 
-// Object is what Transform keeps of an object: something with the metadata that it is stored by.
-type Object interface{ metav1.ObjectMetaAccessor }
+// Object is what Transform keeps of an object, a pointer: something with the metadata that it is stored by.
+type Object interface {
+	comparable
+	metav1.ObjectMetaAccessor
+}
 
 // Options of a Set.
-type Options struct {
+type Options[T Object] struct {
 	Client dynamic.Interface
 	Mapper meta.RESTMapper
 	// Namespaces to look at; none means all.
 	Namespaces []string
-	// ClusterScoped is for kinds whose objects have no namespace, which are refused otherwise.
-	ClusterScoped bool
 	// LabelSelectors narrow what is watched to the objects that one of them selects; none means all objects.
 	LabelSelectors []string
-	// Transform gives what is kept of an object. It must not keep the object itself unless Target.Full asks so.
-	Transform func(Target, *unstructured.Unstructured) Object
-	// Index gives the keys under which ByIndex finds an object. Optional.
-	Index func(Object) []string
-	// OnChange is called after the store has changed; before is nil for a new object, after for one that went.
-	OnChange func(target Target, before, after Object)
-	// OnState is called after the state of a target has changed.
-	OnState func(Target)
+	// Transform returns what is kept of an object. It must not keep the object itself unless Target.Full asks so.
+	Transform func(Target, *unstructured.Unstructured) T
+	// MemberOf returns the object that another is a part of, as an EndpointSlice is of a Service: it is notified of
+	// under that name too, and listed by Members. It returns the zero name for what is no such part. Optional.
+	MemberOf func(T) types.NamespacedName
+	// Changed reports whether a change matters to the followers of an object; before is nil for a new object,
+	// after for one that went. The store has changed by then. Optional: without it every change matters.
+	Changed func(target Target, before, after T) bool
+	// Notify is called with each follower of an object that changed, and of a target whose state did. It must not
+	// block. Optional.
+	Notify func(follower types.NamespacedName)
 }
-
-const (
-	indexName    = "set"
-	firstRetry   = 500 * time.Millisecond
-	slowestRetry = 10 * time.Second
-)
 
 // Set is the informers in use. Its methods may be called from several goroutines.
-type Set struct {
+type Set[T Object] struct {
 	ctx     context.Context //nolint:containedctx // the life of the informers, which start one by one
-	options Options
+	options Options[T]
 
-	mu       sync.RWMutex
-	watches  map[Target]*kindWatch
-	required map[types.NamespacedName][]Target
+	mu      sync.RWMutex
+	watches map[Target]*kindWatch
+	// followers are those of each object, and following is what each follower follows.
+	followers map[Name]map[types.NamespacedName]struct{}
+	following map[types.NamespacedName]followed
 }
 
-// New makes a Set whose informers stop with the context.
-func New(ctx context.Context, options Options) *Set {
+// followed is what one follower follows.
+type followed struct {
+	targets []Target
+	names   []Name
+}
+
+// New returns a Set whose informers stop with the context.
+func New[T Object](ctx context.Context, options Options[T]) *Set[T] {
 	if len(options.Namespaces) == 0 {
 		options.Namespaces = []string{metav1.NamespaceAll}
+	}
+	if options.Notify == nil {
+		options.Notify = func(types.NamespacedName) {}
 	}
 	if len(options.LabelSelectors) == 0 {
 		options.LabelSelectors = []string{""}
 	}
-	return &Set{
-		ctx:      ctx,
-		options:  options,
-		watches:  map[Target]*kindWatch{},
-		required: map[types.NamespacedName][]Target{},
+	return &Set[T]{
+		ctx:       ctx,
+		options:   options,
+		watches:   map[Target]*kindWatch{},
+		followers: map[Name]map[types.NamespacedName]struct{}{},
+		following: map[types.NamespacedName]followed{},
 	}
 }
 
-// Require says which targets a user needs from now on; none releases all that it needed before.
-func (s *Set) Require(user types.NamespacedName, targets ...Target) {
+// Follow sets what a follower is notified of from now on: changes of the state of the targets, which are watched for as
+// long, and changes of the named objects, whose targets must be among them. Without targets it follows nothing any more.
+// It returns the names that no follower follows any more.
+func (s *Set[T]) Follow(follower types.NamespacedName, targets []Target, names []Name) (released []Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.required[user]
+	before := s.following[follower]
+	for _, name := range names {
+		if s.followers[name] == nil {
+			s.followers[name] = map[types.NamespacedName]struct{}{}
+		}
+		s.followers[name][follower] = struct{}{}
+	}
+	for _, name := range before.names {
+		if slices.Contains(names, name) {
+			continue
+		}
+		delete(s.followers[name], follower)
+		if len(s.followers[name]) == 0 {
+			delete(s.followers, name)
+			released = append(released, name)
+		}
+	}
 	for _, target := range targets {
 		w := s.watches[target]
 		if w == nil {
 			w = s.start(target)
 			s.watches[target] = w
 		}
-		w.users[user] = struct{}{}
+		w.followers[follower] = struct{}{}
 	}
-	if len(targets) == 0 {
-		delete(s.required, user)
-	} else {
-		s.required[user] = targets
-	}
-	for _, target := range before {
-		if contains(targets, target) {
+	for _, target := range before.targets {
+		if slices.Contains(targets, target) {
 			continue
 		}
 		w := s.watches[target]
-		delete(w.users, user)
-		if len(w.users) == 0 {
+		delete(w.followers, follower)
+		if len(w.followers) == 0 {
 			w.stop()
 			delete(s.watches, target)
 		}
 	}
+	if len(targets) == 0 {
+		delete(s.following, follower)
+	} else {
+		s.following[follower] = followed{targets, names}
+	}
+	return released
 }
 
-// Targets gives what is watched now.
-func (s *Set) Targets() []Target {
+// Followed reports whether an object has a follower.
+func (s *Set[T]) Followed(name Name) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.followers[name]) > 0
+}
+
+// Targets returns what is watched now.
+func (s *Set[T]) Targets() []Target {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	targets := make([]Target, 0, len(s.watches))
@@ -135,73 +185,83 @@ func (s *Set) Targets() []Target {
 	return targets
 }
 
-// Users gives who requires a target.
-func (s *Set) Users(target Target) []types.NamespacedName {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	w := s.watches[target]
+// Get returns what is kept of an object, nil if there is none, and how far that can be relied on. A target that has no
+// follower is pending.
+func (s *Set[T]) Get(name Name) (T, State) {
+	var none T
+	w := s.watch(name.Target)
 	if w == nil {
-		return nil
+		return none, State{}
 	}
-	users := make([]types.NamespacedName, 0, len(w.users))
-	for user := range w.users {
-		users = append(users, user)
-	}
-	return users
-}
-
-// Get gives what is kept of an object, nil when there is none, and how far that can be relied on. A target
-// that nobody requires is pending.
-func (s *Set) Get(target Target, key types.NamespacedName) (Object, State) {
-	w := s.watch(target)
-	if w == nil {
-		return nil, State{}
-	}
-	for _, store := range w.storesFor(key.Namespace) {
-		if found, ok, err := store.GetByKey(cache.ObjectName{Namespace: key.Namespace, Name: key.Name}.String()); err == nil && ok {
-			return found.(Object), w.state()
+	stores, state := w.read(name.Object.Namespace)
+	for _, store := range stores {
+		if found, ok, err := store.GetByKey(cache.NamespacedNameAsObjectName(name.Object).String()); err == nil && ok {
+			return found.(T), state
 		}
 	}
-	return nil, w.state()
+	return none, state
 }
 
-// ByIndex gives what is kept of the objects of a namespace that Index gave the key for.
-func (s *Set) ByIndex(target Target, namespace, key string) ([]Object, State) {
+// Members returns what is kept of the objects that MemberOf says are part of another one, in the latter's namespace.
+func (s *Set[T]) Members(target Target, of types.NamespacedName) ([]T, State) {
 	w := s.watch(target)
 	if w == nil {
 		return nil, State{}
 	}
-	var found []Object
-	for _, store := range w.storesFor(namespace) {
-		objects, err := store.ByIndex(indexName, key)
+	stores, state := w.read(of.Namespace)
+	var members []T
+	for _, store := range stores {
+		objects, err := store.ByIndex(memberIndex, of.String())
 		if err != nil {
 			return nil, State{Err: err}
 		}
 		for _, o := range objects {
-			found = append(found, o.(Object))
+			members = append(members, o.(T))
 		}
 	}
-	return found, w.state()
+	return members, state
 }
 
-func (s *Set) watch(target Target) *kindWatch {
+// State returns how far what is known of a target in a namespace can be relied on.
+func (s *Set[T]) State(target Target, namespace string) State {
+	w := s.watch(target)
+	if w == nil {
+		return State{}
+	}
+	_, state := w.read(namespace)
+	return state
+}
+
+// Notify notifies the followers of an object.
+func (s *Set[T]) Notify(name Name) {
+	s.mu.RLock()
+	followers := make([]types.NamespacedName, 0, len(s.followers[name]))
+	for follower := range s.followers[name] {
+		followers = append(followers, follower)
+	}
+	s.mu.RUnlock()
+	for _, follower := range followers {
+		s.options.Notify(follower)
+	}
+}
+
+// notifyState notifies the followers of a target, whose state has changed.
+func (s *Set[T]) notifyState(target Target) {
+	s.mu.RLock()
+	var followers []types.NamespacedName
+	if w := s.watches[target]; w != nil {
+		for follower := range w.followers {
+			followers = append(followers, follower)
+		}
+	}
+	s.mu.RUnlock()
+	for _, follower := range followers {
+		s.options.Notify(follower)
+	}
+}
+
+func (s *Set[T]) watch(target Target) *kindWatch {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.watches[target]
-}
-
-func (s *Set) indexers() cache.Indexers {
-	if s.options.Index == nil {
-		return cache.Indexers{}
-	}
-	return cache.Indexers{indexName: func(obj any) ([]string, error) { return s.options.Index(obj.(Object)), nil }}
-}
-
-func contains(targets []Target, target Target) bool {
-	for _, t := range targets {
-		if t == target {
-			return true
-		}
-	}
-	return false
 }

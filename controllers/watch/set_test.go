@@ -4,101 +4,171 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 )
 
-func TestWhatNobodyRequiresIsNotWatched(t *testing.T) {
+func TestWhatIsNotFollowedIsNotWatched(t *testing.T) {
 	w := newWorld(t)
 	w.create("test", "boskoop", "red")
-	found, state := w.set.Get(apple, types.NamespacedName{Namespace: "test", Name: "boskoop"})
+	found, state := w.set.Get(named(apple, "boskoop")[0])
 	w.Expect(found).To(BeNil())
 	w.Expect(state.Pending()).To(BeTrue())
-	all, state := w.set.ByIndex(apple, "test", "red")
-	w.Expect(all).To(BeNil())
+	members, state := w.set.Members(apple, types.NamespacedName{Namespace: "test", Name: "red"})
+	w.Expect(members).To(BeEmpty())
 	w.Expect(state.Pending()).To(BeTrue())
+	w.Expect(w.set.State(apple, "test").Pending()).To(BeTrue())
 	w.Expect(w.set.Targets()).To(BeEmpty())
-	w.Expect(w.set.Users(apple)).To(BeEmpty())
+	w.Expect(w.set.Followed(named(apple, "boskoop")[0])).To(BeFalse())
 	w.Expect(w.calls("list", apples)()).To(BeZero())
 }
 
-func TestWhatIsRequiredIsKnownWithAllThatHappensToIt(t *testing.T) {
+func TestWhatIsFollowedIsKnownWithAllThatHappensToIt(t *testing.T) {
 	w := newWorld(t)
 	w.create("test", "boskoop", "red")
 	w.create("elsewhere", "boskoop", "green")
-	w.require(someone, apple)
+	w.follow(someone, apple)
 	w.Expect(w.get("test", "boskoop")()).To(Equal("red"), "what is synced is there")
 	w.Expect(w.get("elsewhere", "boskoop")()).To(Equal("green"))
-	w.Eventually(w.told).Should(ConsistOf("Apple nothing→boskoop:red", "Apple nothing→boskoop:green"))
-	w.Expect(w.toldOfStates()).To(Equal(1), "that it is synced")
+	w.Eventually(w.changed).Should(ConsistOf("Apple nothing→boskoop:red", "Apple nothing→boskoop:green"))
+	w.Eventually(w.notified(someone)).Should(Equal(1), "that it is synced")
 
 	w.update("test", "boskoop", "yellow")
 	w.Eventually(w.get("test", "boskoop")).Should(Equal("yellow"))
-	w.Eventually(w.told).Should(ContainElement("Apple boskoop:red→boskoop:yellow"))
+	w.Eventually(w.changed).Should(ContainElement("Apple boskoop:red→boskoop:yellow"))
 
 	w.delete("test", "boskoop")
 	w.Eventually(w.get("test", "boskoop")).Should(BeEmpty())
-	w.Eventually(w.told).Should(ContainElement("Apple boskoop:yellow→nothing"))
-	w.Expect(w.told()).To(HaveLen(4))
+	w.Eventually(w.changed).Should(ContainElement("Apple boskoop:yellow→nothing"))
+	w.Expect(w.changed()).To(HaveLen(4))
 	w.Expect(w.get("elsewhere", "boskoop")()).To(Equal("green"))
+	w.Expect(w.notified(someone)()).To(Equal(1), "it names no object")
+}
+
+func TestTheFollowersOfAnObjectAreNotifiedOfItsChanges(t *testing.T) {
+	w := newWorld(t)
+	w.follow(someone, apple)
+	w.follow(another, apple)
+	w.set.Follow(someone, []Target{apple}, named(apple, "boskoop", "gala"))
+	w.set.Follow(another, []Target{apple}, named(apple, "gala"))
+	w.Expect(w.set.Followed(named(apple, "boskoop")[0])).To(BeTrue())
+	before := []int{w.notified(someone)(), w.notified(another)()}
+	expect := func(of string, more ...int) {
+		w.Eventually(w.notified(someone)).Should(Equal(before[0]+more[0]), of)
+		w.Eventually(w.notified(another)).Should(Equal(before[1]+more[1]), of)
+	}
+	w.create("test", "boskoop", "")
+	expect("of one that comes", 1, 0)
+	w.create("test", "gala", "")
+	expect("of one that both follow", 2, 1)
+	w.create("elsewhere", "gala", "")
+	w.create("test", "smith", "")
+	w.delete("test", "boskoop")
+	expect("of one that goes, and not of what they don't follow", 3, 1)
+
+	w.Expect(w.set.Follow(someone, []Target{apple}, named(apple, "smith"))).To(Equal(named(apple, "boskoop")), "gala still has a follower")
+	w.create("test", "boskoop", "")
+	w.delete("test", "gala")
+	expect("of what is still followed", 3, 2)
+	w.Expect(w.set.Follow(another, nil, nil)).To(Equal(named(apple, "gala")))
+	w.delete("test", "boskoop")
+	w.delete("test", "smith")
+	expect("of what it follows now", 4, 2)
+
+	w.set.Notify(named(apple, "smith")[0])
+	expect("when asked to", 5, 2)
+}
+
+func TestAChangeThatDoesNotMatterIsNoNews(t *testing.T) {
+	w := newWorld(t, func(o *Options[*kept]) {
+		o.Changed = func(_ Target, before, after *kept) bool {
+			return before == nil || after == nil || before.colour != after.colour
+		}
+	})
+	w.create("test", "boskoop", "red")
+	w.follow(someone, apple)
+	w.set.Follow(someone, []Target{apple}, named(apple, "boskoop"))
+	before := w.notified(someone)()
+	w.update("test", "boskoop", "red")
+	w.Consistently(w.notified(someone)).Should(Equal(before))
+	w.update("test", "boskoop", "green")
+	w.Eventually(w.notified(someone)).Should(Equal(before + 1))
+}
+
+func TestAPartIsNewsToTheFollowersOfTheWhole(t *testing.T) {
+	w := newWorld(t)
+	w.follow(someone, apple)
+	w.follow(another, apple)
+	w.set.Follow(someone, []Target{apple}, named(apple, "red"))
+	w.set.Follow(another, []Target{apple}, named(apple, "green", "boskoop"))
+	before := []int{w.notified(someone)(), w.notified(another)()}
+	expect := func(of string, more ...int) {
+		w.Eventually(w.notified(someone)).Should(Equal(before[0]+more[0]), of)
+		w.Eventually(w.notified(another)).Should(Equal(before[1]+more[1]), of)
+	}
+	w.create("test", "boskoop", "red")
+	expect("of a part that comes, and itself", 1, 1)
+	w.update("test", "boskoop", "green")
+	expect("of one that becomes a part of another", 2, 3)
+	w.delete("test", "boskoop")
+	expect("of one that goes", 2, 5)
 }
 
 func TestTheStoreHoldsAChangeBeforeAnybodyIsToldOfIt(t *testing.T) {
 	held := make(chan string, 8)
 	var w *world
-	w = newWorld(t, func(o *Options) {
-		o.OnChange = func(Target, Object, Object) { held <- w.get("test", "boskoop")() }
+	w = newWorld(t, func(o *Options[*kept]) {
+		o.Changed = func(Target, *kept, *kept) bool { held <- w.get("test", "boskoop")(); return true }
 	})
 	w.create("test", "boskoop", "red")
-	w.require(someone, apple)
+	w.follow(someone, apple)
 	w.Eventually(held).Should(Receive(Equal("red")))
 	w.delete("test", "boskoop")
 	w.Eventually(held).Should(Receive(BeEmpty()))
 }
 
-func TestAWatchStartsWithTheFirstUserAndEndsWithTheLast(t *testing.T) {
+func TestAWatchStartsWithTheFirstFollowerAndEndsWithTheLast(t *testing.T) {
 	w := newWorld(t)
-	w.require(someone, apple)
-	w.require(another, apple)
+	w.follow(someone, apple)
+	w.follow(another, apple)
 	w.Eventually(w.watching(apples)).Should(Equal(1))
 	w.Expect(w.calls("list", apples)()).To(Equal(1))
-	w.Expect(w.set.Users(apple)).To(ConsistOf(someone, another))
 
-	w.set.Require(someone)
+	w.set.Follow(someone, nil, nil)
 	w.Expect(w.set.Targets()).To(ConsistOf(apple))
-	w.Expect(w.set.Users(apple)).To(ConsistOf(another))
-	w.Expect(w.state(apple)()).To(Equal(State{Synced: true}))
+	w.Expect(w.state(apple)()).To(works)
 	w.Consistently(w.watching(apples)).Should(Equal(1))
 
-	w.set.Require(another)
+	w.set.Follow(another, nil, nil)
 	w.Expect(w.set.Targets()).To(BeEmpty())
 	w.Expect(w.state(apple)()).To(Equal(State{}))
 	w.Eventually(w.watching(apples)).Should(BeZero())
 
 	w.create("test", "boskoop", "red")
-	w.require(someone, apple)
+	w.follow(someone, apple)
 	w.Expect(w.get("test", "boskoop")()).To(Equal("red"), "it starts afresh")
 	w.Expect(w.calls("list", apples)()).To(Equal(2))
 }
 
-func TestReleasingTwiceOrWithoutNeedIsNoFault(t *testing.T) {
+func TestFollowingNothingTwiceOrWithoutNeedIsNoFault(t *testing.T) {
 	w := newWorld(t)
-	w.set.Require(someone)
-	w.require(another, apple)
-	w.set.Require(someone)
-	w.set.Require(someone)
-	w.Expect(w.set.Users(apple)).To(ConsistOf(another))
+	w.set.Follow(someone, nil, nil)
+	w.follow(another, apple)
+	w.set.Follow(someone, nil, nil)
+	w.set.Follow(someone, nil, nil)
+	w.Expect(w.set.Targets()).To(ConsistOf(apple))
 }
 
-func TestAUserThatNeedsSomethingElseReleasesTheRest(t *testing.T) {
+func TestAFollowerThatNeedsSomethingElseReleasesTheRest(t *testing.T) {
 	w := newWorld(t)
-	w.require(someone, apple, pear)
+	w.follow(someone, apple, pear)
 	w.Eventually(w.watching(apples)).Should(Equal(1))
 	w.Eventually(w.watching(pears)).Should(Equal(1))
 
-	w.require(someone, pear)
+	w.follow(someone, pear)
 	w.Expect(w.set.Targets()).To(ConsistOf(pear))
 	w.Eventually(w.watching(apples)).Should(BeZero())
 	w.Expect(w.watching(pears)()).To(Equal(1))
@@ -109,21 +179,20 @@ func TestAFullTargetIsOneOfItsOwn(t *testing.T) {
 	w := newWorld(t)
 	full := Target{GroupVersionKind: apple.GroupVersionKind, Full: true}
 	w.create("test", "boskoop", "red")
-	w.require(someone, apple)
-	w.require(another, full)
+	w.follow(someone, apple)
+	w.follow(another, full)
 	w.Expect(w.set.Targets()).To(ConsistOf(apple, full))
-	key := types.NamespacedName{Namespace: "test", Name: "boskoop"}
 	for _, target := range []Target{apple, full} {
-		found, _ := w.set.Get(target, key)
-		w.Expect(found.(*kept).target).To(Equal(target))
+		found, _ := w.set.Get(named(target, "boskoop")[0])
+		w.Expect(found.target).To(Equal(target))
 	}
-	w.set.Require(another)
+	w.set.Follow(another, nil, nil)
 	w.Expect(w.set.Targets()).To(ConsistOf(apple))
 }
 
 func TestOnlyWhatCarriesOneOfTheLabelsIsAskedFor(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.LabelSelectors = []string{"watched=true", "seen=true"} })
-	w.require(someone, apple)
+	w := newWorld(t, func(o *Options[*kept]) { o.LabelSelectors = []string{"watched=true", "seen=true"} })
+	w.follow(someone, apple)
 	w.Eventually(w.calls("watch", apples)).Should(Equal(2))
 	asked := map[string][]string{}
 	for _, action := range w.client.Actions() {
@@ -140,7 +209,7 @@ func TestOnlyWhatCarriesOneOfTheLabelsIsAskedFor(t *testing.T) {
 }
 
 func TestWhatCarriesAnyOfTheLabelsIsKnown(t *testing.T) {
-	w := newWorld(t, func(o *Options) {
+	w := newWorld(t, func(o *Options[*kept]) {
 		o.LabelSelectors = []string{"watched=true", "seen=true"}
 		o.Namespaces = []string{"test", "elsewhere"}
 	})
@@ -152,7 +221,7 @@ func TestWhatCarriesAnyOfTheLabelsIsKnown(t *testing.T) {
 		_, err := w.client.Resource(apples).Namespace("elsewhere").Create(t.Context(), u, metav1.CreateOptions{})
 		w.Expect(err).NotTo(HaveOccurred())
 	}
-	w.require(someone, apple)
+	w.follow(someone, apple)
 	for _, name := range []string{"boskoop", "gala", "smith"} {
 		w.Expect(w.get("elsewhere", name)()).To(Equal("red"), name)
 	}
@@ -161,17 +230,19 @@ func TestWhatCarriesAnyOfTheLabelsIsKnown(t *testing.T) {
 	w.Eventually(w.watching(apples)).Should(Equal(4))
 }
 
-func TestObjectsAreFoundByWhatTheyAreIndexedBy(t *testing.T) {
+func TestTheMembersOfAnObject(t *testing.T) {
 	w := newWorld(t)
 	w.create("test", "boskoop", "red")
 	w.create("test", "gala", "red")
+	w.create("elsewhere", "gala", "red")
 	w.create("test", "smith", "green")
-	w.require(someone, apple)
+	w.follow(someone, apple)
+	whole := types.NamespacedName{Namespace: "test", Name: "red"}
 	red := func() []string {
-		objects, _ := w.set.ByIndex(apple, "test", "red")
+		members, _ := w.set.Members(apple, whole)
 		var names []string
-		for _, o := range objects {
-			names = append(names, o.(*kept).Name)
+		for _, o := range members {
+			names = append(names, o.Name)
 		}
 		return names
 	}
@@ -180,22 +251,34 @@ func TestObjectsAreFoundByWhatTheyAreIndexedBy(t *testing.T) {
 	w.Eventually(red).Should(ConsistOf("boskoop"))
 	w.delete("test", "boskoop")
 	w.Eventually(red).Should(BeEmpty())
-	_, state := w.set.ByIndex(apple, "test", "red")
-	w.Expect(state).To(Equal(State{Synced: true}))
+	_, state := w.set.Members(apple, whole)
+	w.Expect(state).To(works)
 }
 
-func TestWithoutAnIndexNothingIsFoundByOne(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Index = nil })
+func TestWithoutARuleForMembersThereAreNone(t *testing.T) {
+	w := newWorld(t, func(o *Options[*kept]) { o.MemberOf = nil })
 	w.create("test", "boskoop", "red")
-	w.require(someone, apple)
-	found, state := w.set.ByIndex(apple, "test", "red")
-	w.Expect(found).To(BeEmpty())
+	w.follow(someone, apple)
+	members, state := w.set.Members(apple, types.NamespacedName{Namespace: "test", Name: "red"})
+	w.Expect(members).To(BeEmpty())
 	w.Expect(state.Err).To(HaveOccurred())
+}
+
+func TestAClusterScopedKindIsReadWhateverTheNamespaces(t *testing.T) {
+	w := newWorld(t, func(o *Options[*kept]) { o.Namespaces = []string{"test"} })
+	w.mapper.serve(apple, apples, meta.RESTScopeRoot)
+	of := apple
+	of.ClusterScoped = true
+	w.create("", "boskoop", "red")
+	w.set.Follow(someone, []Target{of}, nil)
+	w.Eventually(func() State { return w.set.State(of, "") }).Should(works)
+	found, _ := w.set.Get(Name{of, types.NamespacedName{Name: "boskoop"}})
+	w.Expect(found.colour).To(Equal("red"))
 }
 
 func TestAllWatchesEndWithTheContext(t *testing.T) {
 	w := newWorld(t)
-	w.require(someone, apple, pear)
+	w.follow(someone, apple, pear)
 	w.Eventually(w.watching(apples)).Should(Equal(1))
 	w.Eventually(w.watching(pears)).Should(Equal(1))
 	w.stop()
@@ -204,23 +287,23 @@ func TestAllWatchesEndWithTheContext(t *testing.T) {
 }
 
 func TestEachNamespaceOfAListIsWatchedByItself(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Namespaces = []string{"test", "elsewhere"} })
+	w := newWorld(t, func(o *Options[*kept]) { o.Namespaces = []string{"test", "elsewhere"} })
 	w.create("test", "boskoop", "red")
 	w.create("elsewhere", "gala", "red")
 	w.create("beyond", "smith", "green")
-	w.require(someone, apple)
+	w.follow(someone, apple)
 	w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
 	w.Expect(w.get("elsewhere", "gala")()).To(Equal("red"))
 	w.Expect(w.get("beyond", "smith")()).To(BeEmpty())
-	found, _ := w.set.ByIndex(apple, "elsewhere", "red")
-	w.Expect(found).To(HaveLen(1), "of that namespace only")
+	members, _ := w.set.Members(apple, types.NamespacedName{Namespace: "elsewhere", Name: "red"})
+	w.Expect(members).To(HaveLen(1), "of that namespace only")
 	w.Eventually(w.watching(apples)).Should(Equal(2))
 	for _, action := range w.client.Actions() {
 		if action.GetVerb() != "create" {
 			w.Expect(action.GetNamespace()).To(BeElementOf("test", "elsewhere"))
 		}
 	}
-	w.set.Require(someone)
+	w.set.Follow(someone, nil, nil)
 	w.Eventually(w.watching(apples)).Should(BeZero())
 }
 
@@ -230,7 +313,7 @@ func TestAnEndThatWasOnlyFoundOutLaterIsToldToo(t *testing.T) {
 	last := &kept{colour: "red"}
 	last.Name = "boskoop"
 	handler.OnDelete(cache.DeletedFinalStateUnknown{Key: "test/boskoop", Obj: last})
-	w.Expect(w.told()).To(Equal([]string{"Apple boskoop:red→nothing"}))
+	w.Expect(w.changed()).To(Equal([]string{"Apple boskoop:red→nothing"}))
 	handler.OnDelete(cache.DeletedFinalStateUnknown{Key: "test/boskoop"})
-	w.Expect(w.told()).To(HaveLen(1), "there is nothing to tell of what was never kept")
+	w.Expect(w.changed()).To(HaveLen(1), "there is nothing to tell of what was never kept")
 }

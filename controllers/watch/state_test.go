@@ -3,11 +3,14 @@ package watch
 import (
 	"errors"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	gomegatypes "github.com/onsi/gomega/types"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
 )
 
 func TestPendingIsWhatIsNeitherSyncedNorFailed(t *testing.T) {
@@ -58,17 +61,17 @@ func TestAKindThatCanNotBeWatchedIsSoUntilItCan(t *testing.T) {
 			w := newWorld(t)
 			w.create("test", "boskoop", "red")
 			test.spoil(w)
-			w.set.Require(someone, apple, pear)
+			w.set.Follow(someone, []Target{apple, pear}, nil)
 			w.Eventually(w.state(apple)).Should(unsynced(MatchError(test.err)))
-			w.Eventually(w.state(pear)).Should(Equal(State{Synced: true}), "another kind is not held up")
-			w.Eventually(w.toldOfStates).Should(Equal(2))
+			w.Eventually(w.state(pear)).Should(works, "another kind is not held up")
+			w.Eventually(w.notified(someone)).Should(Equal(2))
 			w.Expect(w.get("test", "boskoop")()).To(BeEmpty())
-			w.Consistently(w.toldOfStates, "1s").Should(Equal(2), "nobody is told again of what stays as it is")
+			w.Consistently(w.notified(someone), "1s").Should(Equal(2), "nobody is told again of what stays as it is")
 
 			test.mend(w)
-			w.Eventually(w.state(apple)).Should(Equal(State{Synced: true}))
+			w.Eventually(w.state(apple)).Should(works)
 			w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
-			w.Eventually(w.toldOfStates).Should(Equal(4), "that the kind is there, and that it is listed")
+			w.Eventually(w.notified(someone)).Should(Equal(4), "that the kind is there, and that it is listed")
 		})
 	}
 }
@@ -94,12 +97,12 @@ func TestARefusalOfTheClusterIsAStateUntilItAnswers(t *testing.T) {
 			w := newWorld(t)
 			w.create("test", "boskoop", "red")
 			allow := w.refuse("list", apples, test.answer)
-			w.set.Require(someone, apple)
+			w.set.Follow(someone, []Target{apple}, nil)
 			w.Eventually(w.calls("list", apples)).Should(BeNumerically(">", 0))
 			w.Eventually(w.state(apple)).Should(unsynced(test.err))
 			w.Consistently(w.state(apple)).Should(unsynced(test.err))
 			allow()
-			w.Eventually(w.state(apple)).Should(Equal(State{Synced: true}))
+			w.Eventually(w.state(apple)).Should(works)
 			w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
 		})
 	}
@@ -109,36 +112,85 @@ func TestWhatWasSeenStaysWhileTheKindCanNotBeWatchedAnyMore(t *testing.T) {
 	w := newWorld(t)
 	w.create("test", "boskoop", "red")
 	allow := w.refuse("watch", apples, apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")))
-	w.set.Require(someone, apple)
+	w.set.Follow(someone, []Target{apple}, nil)
 	w.Eventually(w.state(apple)).Should(And(
 		HaveField("Synced", BeTrue()), HaveField("Err", MatchError(HavePrefix("may not watch apples.fruit.io: ")))))
 	w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
-	told := w.toldOfStates()
+	told := w.notified(someone)()
 	w.Expect(told).To(BeNumerically(">=", 2))
 
 	allow()
-	w.Eventually(w.state(apple)).Should(Equal(State{Synced: true}))
-	w.Expect(w.toldOfStates()).To(BeNumerically(">", told))
+	w.Eventually(w.state(apple)).Should(works)
+	w.Expect(w.notified(someone)()).To(BeNumerically(">", told))
 	w.update("test", "boskoop", "green")
 	w.Eventually(w.get("test", "boskoop")).Should(Equal("green"))
 }
 
-func TestARefusalInOneNamespaceIsOneOfTheKind(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Namespaces = []string{"test", "elsewhere"} })
+func TestARefusalInOneNamespaceHoldsUpNoOther(t *testing.T) {
+	w := newWorld(t, func(o *Options[*kept]) { o.Namespaces = []string{"test", "elsewhere"} })
+	w.create("test", "boskoop", "red")
 	allow := w.refuse("list", apples, apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")), "elsewhere")
-	w.set.Require(someone, apple)
-	w.Eventually(w.state(apple)).Should(unsynced(MatchError(HavePrefix("may not list"))))
-	w.Consistently(w.state(apple)).Should(unsynced(HaveOccurred()), "an answer for one namespace does not end the refusal of the other")
+	elsewhere := func() State { return w.set.State(apple, "elsewhere") }
+	w.set.Follow(someone, []Target{apple}, nil)
+	w.Eventually(w.state(apple)).Should(works)
+	w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
+	w.Eventually(elsewhere).Should(unsynced(MatchError(HavePrefix("may not list"))))
+	w.Consistently(elsewhere).Should(unsynced(HaveOccurred()), "an answer for one namespace does not end the refusal of the other")
 	allow()
-	w.Eventually(w.state(apple)).Should(Equal(State{Synced: true}))
+	w.Eventually(elsewhere).Should(works)
+}
+
+func TestOneOfTwoSelectorsThatIsRefusedRefusesItsNamespace(t *testing.T) {
+	w := newWorld(t, func(o *Options[*kept]) { o.LabelSelectors = []string{"watched=true", "seen=true"} })
+	w.client.PrependReactor("list", "apples", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		if action.(clienttesting.ListActionImpl).ListOptions.LabelSelector == "seen=true" {
+			return true, nil, apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you"))
+		}
+		return false, nil, nil
+	})
+	w.set.Follow(someone, []Target{apple}, nil)
+	w.Eventually(w.state(apple)).Should(unsynced(HaveOccurred()))
+	w.Eventually(w.watching(apples)).Should(Equal(1), "the other is read")
+	w.Consistently(w.state(apple)).Should(unsynced(HaveOccurred()))
+}
+
+func TestWhenReadingFailedFirstAndWhenTheClusterLastAnsweredIsKnown(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer   error
+		answered bool
+	}{
+		"it may not be watched":          {apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")), true},
+		"the apiserver can't be reached": {errUnreachable, false},
+		"the apiserver is overloaded":    {apierrors.NewTooManyRequests("later", 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.Expect(w.state(apple)()).To(And(HaveField("LastContact", BeZero()), HaveField("UnreadableSince", BeZero())), "before anything is asked for")
+			began := time.Now()
+			allow := w.refuse("watch", apples, test.answer)
+			w.set.Follow(someone, []Target{apple}, nil)
+			w.Eventually(w.state(apple)).Should(And(HaveField("Synced", BeTrue()), HaveField("UnreadableSince", BeTemporally(">=", began))))
+			since, tries := w.state(apple)().UnreadableSince, w.calls("watch", apples)()
+			listed := w.state(apple)().LastContact
+			w.Eventually(w.calls("watch", apples)).Should(BeNumerically(">", tries))
+			w.Expect(w.state(apple)().UnreadableSince).To(Equal(since), "the first failure counts")
+			if test.answered {
+				w.Eventually(w.state(apple)).Should(HaveField("LastContact", BeTemporally(">", listed)), "a refusal is an answer")
+			}
+			allow()
+			w.Eventually(w.state(apple)).Should(works)
+			w.Expect(w.state(apple)().LastContact).To(BeTemporally(">", since))
+		})
+	}
 }
 
 func TestAKindThatNobodyNeedsAnyMoreIsNotLookedForAnyMore(t *testing.T) {
 	w := newWorld(t)
 	w.mapper.remove(apple)
-	w.set.Require(someone, apple)
+	w.set.Follow(someone, []Target{apple}, nil)
 	w.Eventually(w.state(apple)).Should(unsynced(MatchError(ErrNotServed)))
-	w.set.Require(someone)
+	w.set.Follow(someone, nil, nil)
 	w.mapper.serve(apple, apples, meta.RESTScopeNamespace)
 	w.Consistently(w.calls("list", apples), "1500ms").Should(BeZero())
 	w.Expect(w.state(apple)()).To(Equal(State{}))

@@ -46,18 +46,18 @@ type kept struct {
 // world is a Set, the cluster that it watches, and what it told.
 type world struct {
 	*WithT
-	set    *Set
+	set    *Set[*kept]
 	client *fake.FakeDynamicClient
 	mapper *mapper
 	stop   context.CancelFunc
 
 	mu      sync.Mutex
 	changes []string
-	states  []Target
+	told    []string
 	open    map[schema.GroupVersionResource][]*apiwatch.RaceFreeFakeWatcher
 }
 
-func newWorld(t *testing.T, change ...func(*Options)) *world {
+func newWorld(t *testing.T, change ...func(*Options[*kept])) *world {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &world{
@@ -82,23 +82,29 @@ func newWorld(t *testing.T, change ...func(*Options)) *world {
 		w.open[action.GetResource()] = append(w.open[action.GetResource()], events.(*apiwatch.RaceFreeFakeWatcher))
 		return true, events, nil
 	})
-	options := Options{
+	options := Options[*kept]{
 		Client: w.client,
 		Mapper: w.mapper,
-		Transform: func(target Target, u *unstructured.Unstructured) Object {
+		Transform: func(target Target, u *unstructured.Unstructured) *kept {
 			colour, _, _ := unstructured.NestedString(u.Object, "colour")
 			return &kept{ObjectMeta: metav1.ObjectMeta{Namespace: u.GetNamespace(), Name: u.GetName()}, target: target, colour: colour}
 		},
-		Index: func(o Object) []string { return []string{o.(*kept).colour} },
-		OnChange: func(target Target, before, after Object) {
+		MemberOf: func(o *kept) types.NamespacedName {
+			if o.colour == "" {
+				return types.NamespacedName{}
+			}
+			return types.NamespacedName{Namespace: o.Namespace, Name: o.colour}
+		},
+		Changed: func(target Target, before, after *kept) bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.changes = append(w.changes, fmt.Sprintf("%s %s→%s", target.Kind, describe(before), describe(after)))
+			return true
 		},
-		OnState: func(target Target) {
+		Notify: func(follower types.NamespacedName) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.states = append(w.states, target)
+			w.told = append(w.told, follower.Name)
 		},
 	}
 	for _, c := range change {
@@ -108,11 +114,11 @@ func newWorld(t *testing.T, change ...func(*Options)) *world {
 	return w
 }
 
-func describe(o Object) string {
+func describe(o *kept) string {
 	if o == nil {
 		return "nothing"
 	}
-	return o.(*kept).Name + ":" + o.(*kept).colour
+	return o.Name + ":" + o.colour
 }
 
 // mapper serves the kinds that a test says.
@@ -212,43 +218,62 @@ func (w *world) delete(namespace, name string) {
 	w.Expect(w.client.Resource(apples).Namespace(namespace).Delete(context.Background(), name, metav1.DeleteOptions{})).To(Succeed())
 }
 
-// require has somebody require targets, and waits until these are listed.
-func (w *world) require(user types.NamespacedName, targets ...Target) {
-	w.set.Require(user, targets...)
+// named returns apples and pears of namespace test.
+func named(target Target, names ...string) []Name {
+	var named []Name
+	for _, name := range names {
+		named = append(named, Name{target, types.NamespacedName{Namespace: "test", Name: name}})
+	}
+	return named
+}
+
+// follow has a follower follow targets, and waits until these are read.
+func (w *world) follow(follower types.NamespacedName, targets ...Target) {
+	w.set.Follow(follower, targets, nil)
 	for _, target := range targets {
-		w.Eventually(w.state(target)).Should(Equal(State{Synced: true}))
+		w.Eventually(w.state(target)).Should(works)
 	}
 }
 
+// works matches the state of what is read, and goes on being so.
+var works = And(HaveField("Synced", BeTrue()), HaveField("Err", BeNil()), HaveField("UnreadableSince", BeZero()),
+	HaveField("LastContact", BeTemporally("~", time.Now(), time.Minute)))
+
 func (w *world) state(target Target) func() State {
-	return func() State {
-		_, state := w.set.Get(target, types.NamespacedName{Namespace: "test", Name: "none"})
-		return state
-	}
+	return func() State { return w.set.State(target, "test") }
 }
 
 // get polls the colour of what is kept of an apple, "" while that is nothing.
 func (w *world) get(namespace, name string) func() string {
 	return func() string {
-		found, _ := w.set.Get(apple, types.NamespacedName{Namespace: namespace, Name: name})
+		found, _ := w.set.Get(Name{apple, types.NamespacedName{Namespace: namespace, Name: name}})
 		if found == nil {
 			return ""
 		}
-		return found.(*kept).colour
+		return found.colour
 	}
 }
 
-func (w *world) told() []string {
+// changed returns the changes that the Set was asked about.
+func (w *world) changed() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]string{}, w.changes...)
 }
 
-// toldOfStates polls how often OnState was called.
-func (w *world) toldOfStates() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.states)
+// notified polls how often a follower was notified.
+func (w *world) notified(follower types.NamespacedName) func() int {
+	return func() int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		n := 0
+		for _, name := range w.told {
+			if name == follower.Name {
+				n++
+			}
+		}
+		return n
+	}
 }
 
 // watching polls how many watches on a resource are open.

@@ -4,7 +4,7 @@
 //
 //	reconcilers ── Render ──▶ queue ──▶ child ── input, chart ──▶ serve: limits, render.Twice
 //	     ▲                                │                         │
-//	     └────── listeners ◀── answer ────┴──◀── manifests, error ──┘
+//	     └────── Notify ◀───── answer ────┴──◀── manifests, error ──┘
 //
 // A child is this same program, run again with nothing but its pipes. It is kept for the next render, unless it dies
 // of one; what did that is remembered, and not tried again.
@@ -50,6 +50,8 @@ type Options struct {
 	Memory uint64
 	// Patience is how long Render waits before it gives render.ErrPending.
 	Patience time.Duration
+	// Notify is called with each policy whose render was ErrPending, as soon as there is an answer. It must not block.
+	Notify func(policy types.NamespacedName)
 }
 
 // Defaults are the options of the operator.
@@ -76,7 +78,6 @@ type Pool struct {
 	children      map[*child]bool
 	closed        bool
 	work          sync.WaitGroup
-	listeners     []func(types.NamespacedName)
 }
 
 // job is a render that was asked for.
@@ -110,6 +111,9 @@ func New(options Options) *Pool {
 	if options.Patience == 0 {
 		options.Patience = Defaults.Patience
 	}
+	if options.Notify == nil {
+		options.Notify = func(types.NamespacedName) {}
+	}
 	return &Pool{
 		options:  options,
 		failures: lru.New(rememberedFailures),
@@ -139,13 +143,6 @@ func (p *Pool) Start(ctx context.Context) error {
 
 // NeedLeaderElection is false: whoever has children ends them.
 func (p *Pool) NeedLeaderElection() bool { return false }
-
-// Listen is as render.Worker has it.
-func (p *Pool) Listen(fn func(policy types.NamespacedName)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.listeners = append(p.listeners, fn)
-}
 
 // Render is as render.Worker has it. Errors wrap those of package render, and where a limit is hit those of this one.
 func (p *Pool) Render(request render.Request) ([]byte, error) {
@@ -290,16 +287,14 @@ func (p *Pool) run(j *job, c *child) {
 		close(j.done)
 		p.keep(j)
 	}
-	missed, listeners := j.missed && !errors.Is(err, errLater), p.listeners
+	missed := j.missed && !errors.Is(err, errLater)
 	p.dispatch()
 	p.mu.Unlock()
 	if c != nil {
 		p.end(c)
 	}
 	if missed {
-		for _, listener := range listeners {
-			listener(j.policy)
-		}
+		p.options.Notify(j.policy)
 	}
 }
 

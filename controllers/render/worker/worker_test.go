@@ -175,9 +175,10 @@ func TestWhoDoesNotWaitIsWoken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			p := poolOf(t, impatient)
 			var w woken
-			p.Listen(w.wake)
+			options := impatient
+			options.Notify = w.wake
+			p := poolOf(t, options)
 			release := occupy(t, p)
 			r := ofChart(t, test.template)
 			for range 2 {
@@ -196,9 +197,10 @@ func TestWhoDoesNotWaitIsWoken(t *testing.T) {
 
 func TestAnswersThatNobodyTakesAreGivenUp(t *testing.T) {
 	g := NewWithT(t)
-	p := poolOf(t, impatient)
 	var w woken
-	p.Listen(w.wake)
+	options := impatient
+	options.Notify = w.wake
+	p := poolOf(t, options)
 	release := occupy(t, p)
 	for i := range 2 * maxAnswers {
 		_, err := p.Render(inlineOf(t, "test", fmt.Sprintf("policy-%d", i), echo(".Name")))
