@@ -24,7 +24,7 @@ var webName = types.NamespacedName{Namespace: "test", Name: "web"}
 
 // seen is a route of ours as a watch shows it.
 func seen(uid types.UID, resourceVersion string, generation int64) *unstructured.Unstructured {
-	u := complete(owner, route())
+	u := withOwner(owner, route())
 	u.SetUID(uid)
 	u.SetResourceVersion(resourceVersion)
 	u.SetGeneration(generation)
@@ -73,13 +73,13 @@ func TestWhatIsKeptOfAnObject(t *testing.T) {
 		want   Existing
 	}{
 		"ours": {func(*unstructured.Unstructured) {}, Existing{
-			Controller: metav1.GetControllerOf(complete(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}}},
+			Controller: metav1.GetControllerOf(withOwner(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}}},
 		"ours without the operator's label": {func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"app": "web"}) }, Existing{
-			Controller: metav1.GetControllerOf(complete(owner, route()))}},
+			Controller: metav1.GetControllerOf(withOwner(owner, route()))}},
 		"ours without its owner": {func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, Existing{
 			Labels: labels, Annotations: map[string]string{"note": "kept"}}},
 		"ours, on its way out": {func(u *unstructured.Unstructured) { u.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)}) }, Existing{
-			Controller: metav1.GetControllerOf(complete(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}, Terminating: true}},
+			Controller: metav1.GetControllerOf(withOwner(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}, Terminating: true}},
 		"somebody's": {func(u *unstructured.Unstructured) {
 			u.SetOwnerReferences(nil)
 			u.SetLabels(map[string]string{"app": "web"})

@@ -141,14 +141,14 @@ func (w *world) patches() []clienttesting.PatchActionImpl {
 
 // plan makes the steps for routes of some names over an inventory, in a cluster that holds what it says.
 func (w *world) plan(manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, cluster map[string]*Existing) []Step {
-	steps, err := Plan(owner, manifests, inventory, func(key Key) *Existing { return cluster[key.Name] })
+	steps, err := plan(owner, manifests, inventory, func(key Key) *Existing { return cluster[key.Name] })
 	w.Expect(err).NotTo(HaveOccurred())
 	return steps
 }
 
 func (w *world) execute(t *testing.T, steps []Step) Result {
 	t.Helper()
-	return w.executor.Execute(t.Context(), w.client, owner, steps)
+	return w.executor.execute(t.Context(), w.client, owner, steps)
 }
 
 // toldOf polls which policies were told of something.
