@@ -244,7 +244,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 			return err
 		}
 	}
-	live := apply.NewLive(ctx, apply.LiveOptions{
+	routes := apply.NewCache(ctx, apply.CacheOptions{
 		Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces, Notify: changedPolicies.Notify,
 	})
 	attached := gateways.New(ctx, gateways.Options{
@@ -264,9 +264,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Charts:              sources,
 		Capabilities:        capabilities,
 		Renders:             render.NewMemory(workers),
-		Live:                live,
+		Routes:              routes,
 		Gateways:            attached,
-		Executor:            &apply.Executor{Mapper: mgr.GetRESTMapper(), Live: live},
+		Executor:            &apply.Executor{Mapper: mgr.GetRESTMapper(), Cache: routes},
 		Accounts:            apply.NewAccounts(mgr.GetConfig(), dynamicClient, o.defaultServiceAccount),
 		Recorder:            mgr.GetEventRecorder("iter8-operator"),
 		Kinds:               kinds,

@@ -10,7 +10,7 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// Accounts gives those that act for policies: the operator itself, or a ServiceAccount of the policy's namespace.
+// Accounts are those that act for policies: the operator itself, or a ServiceAccount of the policy's namespace.
 type Accounts struct {
 	config *rest.Config
 	own    *Account
@@ -42,7 +42,7 @@ func NewAccounts(config *rest.Config, own dynamic.Interface, byDefault string) *
 	return &Accounts{config: config, own: &Account{Client: own}, byDefault: byDefault, accounts: lru.New(rememberedAccounts)}
 }
 
-// For gives the account of a policy that names a ServiceAccount of its namespace, or none.
+// For returns the account of a policy that names a ServiceAccount of its namespace, or none.
 func (a *Accounts) For(namespace, serviceAccount string) (*Account, error) {
 	if serviceAccount == "" {
 		serviceAccount = a.byDefault

@@ -29,8 +29,13 @@ type Failure struct {
 	Err error
 }
 
-// Result is what came of a plan.
+// Result is what came of a Request.
 type Result struct {
+	// Aborted is why nothing was applied or deleted; nil where the steps were taken. Its Err is what record returned,
+	// where that is why.
+	Aborted *Failure
+	// Steps that were taken.
+	Steps []Step
 	// Inventory to record.
 	Inventory []iter8v1alpha1.AppliedObject
 	// Applied are the objects that stand as they were rendered.
@@ -39,7 +44,7 @@ type Result struct {
 	Failures []Failure
 }
 
-// Retry tells whether some failure may pass by itself without any event that would tell of it.
+// Retry reports whether some failure may pass by itself without any event that would trigger the policy.
 func (r Result) Retry() bool {
 	for _, f := range r.Failures {
 		switch f.Reason {
@@ -54,7 +59,7 @@ func (r Result) Retry() bool {
 	return false
 }
 
-// Terminating tells whether the namespace is on its way out, with all that is in it.
+// Terminating reports whether the namespace is on its way out, with all that is in it.
 func (r Result) Terminating() bool {
 	for _, f := range r.Failures {
 		if apierrors.HasStatusCause(f.Err, corev1.NamespaceTerminatingCause) {
@@ -64,20 +69,20 @@ func (r Result) Terminating() bool {
 	return false
 }
 
-// Executor takes the steps of plans.
+// Executor brings the cluster to what Requests ask for: see Apply.
 type Executor struct {
 	Mapper meta.RESTMapper
-	Live   *Live
+	Cache  *Cache
 }
 
-// Execute takes the steps, as the client's account. Objects that left the render are deleted only once all
+// execute takes the steps, as the client's account. Objects that left the render are deleted only once all
 // that is rendered stands, and those that others refer to once these are gone; what can't be deleted holds up no other.
-func (x *Executor) Execute(ctx context.Context, client dynamic.Interface, owner Owner, steps []Step) Result {
+func (x *Executor) execute(ctx context.Context, client dynamic.Interface, owner Owner, steps []Step) Result {
 	result := Result{Applied: map[Key]bool{}}
 	rendered, unfinished, wanting := 0, false, 0
 	for _, step := range steps {
 		blocked := unfinished || len(result.Failures) > 0 && isReferredTo(step.Key.Kind) || step.Spare && wanting == 0
-		entry, failure := x.take(ctx, client, owner, step, blocked)
+		entry, failure := x.executeStep(ctx, client, owner, step, blocked)
 		if entry != nil {
 			result.Inventory = append(result.Inventory, *entry)
 		}
@@ -103,8 +108,8 @@ func (x *Executor) Execute(ctx context.Context, client dynamic.Interface, owner 
 	return result
 }
 
-// take takes one step, and gives the line that the inventory is to hold of the object, if any.
-func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Owner, step Step, blocked bool) (*iter8v1alpha1.AppliedObject, *Failure) {
+// executeStep takes one step, and returns the entry that the inventory is to hold of the object, if any.
+func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, owner Owner, step Step, blocked bool) (*iter8v1alpha1.AppliedObject, *Failure) {
 	entry := &step.Entry
 	switch step.Action {
 	case Keep:
@@ -120,12 +125,12 @@ func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Own
 		if blocked {
 			return entry, nil
 		}
-		if err := x.delete(ctx, client, owner, step); err != nil {
+		if err := x.deleteObject(ctx, client, owner, step); err != nil {
 			return entry, &Failure{Reason: iter8v1alpha1.ReasonPruneFailed, Message: describe("deleting", step, err), Err: err}
 		}
 		return nil, nil
 	default:
-		applied, err := x.apply(ctx, client, step)
+		applied, err := x.applyObject(ctx, client, step)
 		if err != nil {
 			return entry, &Failure{Reason: reasonOf(step, err), Message: describe("applying", step, err), Err: err}
 		}
@@ -133,8 +138,8 @@ func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Own
 	}
 }
 
-func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Step) (*iter8v1alpha1.AppliedObject, error) {
-	if state := x.Live.State(step.Manifest.GroupVersionKind(), step.Manifest.GetNamespace()); errors.Is(state.Err, watch.ErrNotServed) {
+func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, step Step) (*iter8v1alpha1.AppliedObject, error) {
+	if state := x.Cache.State(step.Manifest.GroupVersionKind(), step.Manifest.GetNamespace()); errors.Is(state.Err, watch.ErrNotServed) {
 		return nil, state.Err // its watch triggers the policy once the kind is served
 	}
 	resource, err := x.resource(step.Manifest.GroupVersionKind())
@@ -142,12 +147,12 @@ func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Ste
 		return nil, err
 	}
 	manifest := step.Manifest
-	if step.Action == Inherit {
+	if step.Action == TakeOver {
 		if err := takeFields(ctx, client.Resource(resource).Namespace(manifest.GetNamespace()), step); err != nil {
 			return nil, fmt.Errorf("taking over the fields of %s: %w", iter8v1alpha1.LegacyFieldManager, err)
 		}
 	}
-	// An object that is new must not push anybody's fields aside; one that exists must be the one that the
+	// An object that is new must not push another manager's fields aside; one that exists must be the one that the
 	// plan was made for, which its uid makes sure of.
 	force := step.Action != Create
 	if force {
@@ -157,7 +162,7 @@ func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Ste
 	if err != nil {
 		return nil, err
 	}
-	written := x.Live.beginWrite(nameOf(manifest.GroupVersionKind(), types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}))
+	written := x.Cache.beginWrite(nameOf(manifest.GroupVersionKind(), types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}))
 	answer, err := client.Resource(resource).Namespace(manifest.GetNamespace()).Patch(ctx, manifest.GetName(), types.ApplyPatchType, data,
 		metav1.PatchOptions{
 			FieldManager: iter8v1alpha1.FieldManager,
@@ -176,7 +181,7 @@ func (x *Executor) apply(ctx context.Context, client dynamic.Interface, step Ste
 	}, nil
 }
 
-func (x *Executor) delete(ctx context.Context, client dynamic.Interface, owner Owner, step Step) error {
+func (x *Executor) deleteObject(ctx context.Context, client dynamic.Interface, owner Owner, step Step) error {
 	resource, err := x.resource(schema.FromAPIVersionAndKind(step.Entry.APIVersion, step.Entry.Kind))
 	if err != nil {
 		return err
@@ -204,7 +209,7 @@ func ignoreGone(err error) error {
 }
 
 func conflict(step Step) *Failure {
-	owner := "nobody controls it"
+	owner := "no controller owns it"
 	if c := step.Existing.Controller; c != nil {
 		owner = fmt.Sprintf("%s %s controls it", c.Kind, c.Name)
 	} else if step.Existing.Managers != "" {
@@ -250,7 +255,7 @@ func NotServed(kind schema.GroupVersionKind) string {
 	return fmt.Sprintf("the cluster does not serve %s %s; install its CustomResourceDefinition", kind.GroupVersion(), kind.Kind)
 }
 
-// isUnknownField recognises a manifest with a field that its kind doesn't have, which the apiserver answers
+// isUnknownField recognizes a manifest with a field that its kind doesn't have, which the apiserver answers
 // with an internal error (500) to a server-side apply.
 func isUnknownField(err error) bool {
 	return strings.Contains(err.Error(), "field not declared in schema")

@@ -30,10 +30,10 @@ func TestHowAnObjectIsApplied(t *testing.T) {
 		force     bool
 		uid       types.UID
 	}{
-		"a new one pushes nobody's fields aside":        {nil, nil, Create, false, ""},
-		"one that is made again is new too":             {[]iter8v1alpha1.AppliedObject{entryOf("web")}, nil, Create, false, ""},
-		"ours is the one that the plan was made for":    {[]iter8v1alpha1.AppliedObject{entryOf("web")}, ours("web"), Update, true, "old-uid-of-web"},
-		"one that is adopted is the one that was meant": {nil, handedOver, Adopt, true, "their-uid"},
+		"a new one pushes no other manager's fields aside": {nil, nil, Create, false, ""},
+		"one that is made again is new too":                {[]iter8v1alpha1.AppliedObject{entryOf("web")}, nil, Create, false, ""},
+		"ours is the one that the plan was made for":       {[]iter8v1alpha1.AppliedObject{entryOf("web")}, ours("web"), Update, true, "old-uid-of-web"},
+		"one that is adopted is the one that was meant":    {nil, handedOver, Adopt, true, "their-uid"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -56,7 +56,7 @@ func TestHowAnObjectIsApplied(t *testing.T) {
 			}
 			w.Expect(patch.Patch).To(MatchJSON(marshal(t, manifest)), "all of the manifest and nothing else")
 
-			digest, err := digestOf(complete(owner, routeNamed("web")))
+			digest, err := digestOf(withOwner(owner, routeNamed("web")))
 			w.Expect(err).NotTo(HaveOccurred())
 			want := iter8v1alpha1.AppliedObject{
 				APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: test.uid, Generation: 7, Digest: digest,
@@ -82,9 +82,9 @@ func TestWhatIsAppliedIsKeptFromThenOn(t *testing.T) {
 	w := newWorld(t)
 	result := w.execute(t, w.plan(routesNamed("web"), nil, nil))
 	lookup := func(key Key) *Existing {
-		return w.live.Get(routeKind, types.NamespacedName{Namespace: "test", Name: key.Name})
+		return w.cache.Get(routeKind, types.NamespacedName{Namespace: "test", Name: key.Name})
 	}
-	steps, err := Plan(owner, routesNamed("web"), result.Inventory, lookup)
+	steps, err := plan(owner, routesNamed("web"), result.Inventory, lookup)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(steps).To(HaveExactElements(HaveField("Action", Keep)), "although no watch has shown it yet")
 	again := w.execute(t, steps)
@@ -145,7 +145,7 @@ func TestWhatAConflictIsSaidToBe(t *testing.T) {
 	}{
 		"a controller":   {Existing{Controller: &metav1.OwnerReference{Kind: "Deployment", Name: "a"}}, start + "Deployment a controls it" + end + "rename or delete one of the two"},
 		"field managers": {Existing{Managers: "helm, kubectl"}, start + "its fields are managed by helm, kubectl" + end + handOver},
-		"nobody":         {Existing{}, start + "nobody controls it" + end + handOver},
+		"no controller":  {Existing{}, start + "no controller owns it" + end + handOver},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -253,7 +253,7 @@ func TestWhyAnObjectCouldNotBeApplied(t *testing.T) {
 			w.Expect(result.Terminating()).To(BeFalse())
 			w.Expect(result.Applied).To(BeEmpty())
 			w.Expect(result.Inventory).To(Equal([]iter8v1alpha1.AppliedObject{steps[0].Entry}), "it may have been applied all the same, so it stays listed as it was")
-			w.Expect(w.live.Get(routeKind, types.NamespacedName{Namespace: "test", Name: "web"})).To(BeNil())
+			w.Expect(w.cache.Get(routeKind, types.NamespacedName{Namespace: "test", Name: "web"})).To(BeNil())
 		})
 	}
 }
@@ -266,8 +266,8 @@ func TestAKindThatIsKnownNotToBeServedIsNotTriedAndHoldsNoOther(t *testing.T) {
 	manifests := routesNamed("calls", "web")
 	manifests[0].SetKind("GRPCRoute")
 	kind := manifests[0].GroupVersionKind()
-	w.live.Follow(policy, []schema.GroupVersionKind{kind}, []Key{{GroupKind: kind.GroupKind(), Name: "calls"}})
-	w.Eventually(func() error { return w.live.State(kind, "test").Err }).Should(MatchError(watch.ErrNotServed))
+	w.cache.Follow(policy, []schema.GroupVersionKind{kind}, []Key{{GroupKind: kind.GroupKind(), Name: "calls"}})
+	w.Eventually(func() error { return w.cache.State(kind, "test").Err }).Should(MatchError(watch.ErrNotServed))
 
 	result := w.execute(t, w.plan(manifests, nil, nil))
 	w.Expect(w.calls()).To(Equal([]string{"patch web"}))

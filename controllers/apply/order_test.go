@@ -63,7 +63,7 @@ func TestSubsetsComeBeforeWhatNamesThem(t *testing.T) {
 				u.SetName(entry.Name)
 				manifests = append(manifests, u)
 			}
-			steps, err := Plan(owner, manifests, nil, func(Key) *Existing { return nil })
+			steps, err := plan(owner, manifests, nil, func(Key) *Existing { return nil })
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(namesOf(steps)).To(Equal(test.want))
 			for i, n := range test.given {
@@ -76,7 +76,7 @@ func TestSubsetsComeBeforeWhatNamesThem(t *testing.T) {
 func TestSubsetsGoAfterWhatNamesThem(t *testing.T) {
 	for name, test := range map[string]struct{ inventory, want []string }{
 		"in the order in which they were applied":       {[]string{"d1", "v1"}, []string{"v1", "d1"}},
-		"the rule was announced after the route":        {[]string{"v1", "d1"}, []string{"v1", "d1"}},
+		"the rule was planned after the route":          {[]string{"v1", "d1"}, []string{"v1", "d1"}},
 		"several of each, in turn":                      {[]string{"v1", "d1", "v2", "d2"}, []string{"v2", "v1", "d2", "d1"}},
 		"several of each, in turn, the rules first":     {[]string{"d1", "v1", "d2", "v2"}, []string{"v2", "v1", "d2", "d1"}},
 		"after they could not be deleted the last time": {[]string{"v2", "v1", "d2", "d1"}, []string{"v1", "v2", "d1", "d2"}},
@@ -89,7 +89,7 @@ func TestSubsetsGoAfterWhatNamesThem(t *testing.T) {
 				inventory, given = append(inventory, lineOf(n)), append(given, lineOf(n))
 			}
 			ours := &Existing{UID: "u", Controller: controlledBy(owner.UID)}
-			steps, err := Plan(owner, nil, inventory, func(Key) *Existing { return ours })
+			steps, err := plan(owner, nil, inventory, func(Key) *Existing { return ours })
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(namesOf(steps)).To(Equal(test.want))
 			g.Expect(steps).To(HaveEach(HaveField("Action", Delete)))

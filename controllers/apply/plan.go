@@ -1,7 +1,3 @@
-// Package apply brings the cluster's routing objects to what was rendered: a plan, which is pure, and its
-// execution, the only place that writes them.
-//
-//	manifests + inventory + what the cluster holds ──► Plan ──► Steps ──► Execute ──► new inventory
 package apply
 
 import (
@@ -45,13 +41,13 @@ type Existing struct {
 	Controller *metav1.OwnerReference
 	// Managers are who owns its fields, sorted, for messages.
 	Managers string
-	// Adopt tells that the object may be taken over.
+	// Adopt says that the object was handed over.
 	Adopt bool
-	// Terminating tells that it is being deleted.
+	// Terminating says that it is being deleted.
 	Terminating bool
 	// Acceptance is what the gateways say of it.
 	Acceptance routes.Verdict
-	// Legacy tells that Iter8's controller applied it, and LegacyOwner for which ConfigMap, where it recorded that.
+	// Legacy says that Iter8's controller applied it, and LegacyOwner for which ConfigMap, where it recorded that.
 	Legacy      bool
 	LegacyOwner string
 }
@@ -67,17 +63,17 @@ const (
 	Create
 	// Update: it is the policy's, and differs from what was recorded or from what is rendered now.
 	Update
-	// Adopt: it is nobody's and was handed over.
+	// Adopt: no controller owns it, and it was handed over.
 	Adopt
-	// Inherit: Iter8's controller applied it for the ConfigMap that the policy mirrors.
-	Inherit
+	// TakeOver: Iter8's controller applied it for the ConfigMap that the policy mirrors.
+	TakeOver
 	// Conflict: it isn't the policy's, and is left alone.
 	Conflict
 	// Wait: it is on its way out; what comes after follows from the event of its end.
 	Wait
 	// Delete: it is the policy's, and isn't rendered any more.
 	Delete
-	// Release: the inventory lists it, but it is gone or somebody else's.
+	// Release: the inventory lists it, but it is gone or another owner's.
 	Release
 )
 
@@ -85,11 +81,11 @@ const (
 type Step struct {
 	Action Action
 	Key    Key
-	// Manifest to apply, complete with its owner; nil for Delete and Release.
+	// Manifest to apply, with its owner; nil for Delete and Release.
 	Manifest *unstructured.Unstructured
 	// Digest of the manifest.
 	Digest string
-	// Entry is the inventory's line: as recorded, or for a new object as announced.
+	// Entry is the inventory's line: as recorded, or for a new object as planned.
 	Entry iter8v1alpha1.AppliedObject
 	// Existing is what the cluster holds, nil if nothing.
 	Existing *Existing
@@ -97,10 +93,10 @@ type Step struct {
 	Spare bool
 }
 
-// Plan decides about every manifest, in their order but for those that others refer to, which come first, and
+// plan decides about every manifest, in their order but for those that others refer to, which come first, and
 // then about every object that only the inventory lists, the other way round, with these last. Manifests must be free of
 // duplicates. Nothing that is given is changed.
-func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, lookup func(Key) *Existing) ([]Step, error) {
+func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, lookup func(Key) *Existing) ([]Step, error) {
 	recorded := make(map[Key]iter8v1alpha1.AppliedObject, len(inventory))
 	for _, entry := range inventory {
 		recorded[KeyOf(entry)] = entry
@@ -110,7 +106,7 @@ func Plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 	for _, m := range inOrder(manifests) {
 		key := Key{GroupKind: m.GroupVersionKind().GroupKind(), Name: m.GetName()}
 		wanted[key] = true
-		step := Step{Key: key, Manifest: complete(owner, m), Existing: lookup(key)}
+		step := Step{Key: key, Manifest: withOwner(owner, m), Existing: lookup(key)}
 		var err error
 		if step.Digest, err = digestOf(step.Manifest); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", key.Kind, key.Name, err)
@@ -142,7 +138,7 @@ func inOrder(manifests []*unstructured.Unstructured) []*unstructured.Unstructure
 }
 
 // leaving returns the entries that aren't wanted any more, as their objects are to be deleted. The inventory's own
-// order isn't enough: what was announced last, or could not be deleted before, stands in it at another place.
+// order isn't enough: what was planned last, or could not be deleted before, stands in it at another place.
 func leaving(inventory []iter8v1alpha1.AppliedObject, wanted map[Key]bool) []iter8v1alpha1.AppliedObject {
 	entries := slices.DeleteFunc(slices.Clone(inventory), func(entry iter8v1alpha1.AppliedObject) bool { return wanted[KeyOf(entry)] })
 	slices.Reverse(entries)
@@ -172,8 +168,8 @@ func decide(owner Owner, step Step) Action {
 		return Create
 	case !owner.owns(e, step.Entry):
 		switch {
-		case owner.inherits(e):
-			return Inherit
+		case owner.takesOver(e):
+			return TakeOver
 		case e.Adopt && e.Controller == nil:
 			return Adopt
 		default:
@@ -184,7 +180,7 @@ func decide(owner Owner, step Step) Action {
 	case e.Controller != nil && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
 		// An object without a generation gives no sign of a change; applying it again is the only check.
 		e.Generation != 0 && step.Entry.Generation == e.Generation &&
-		holds(e.Labels, step.Manifest.GetLabels()) && holds(e.Annotations, step.Manifest.GetAnnotations()):
+		containsAll(e.Labels, step.Manifest.GetLabels()) && containsAll(e.Annotations, step.Manifest.GetAnnotations()):
 		return Keep
 	default:
 		return Update
@@ -203,38 +199,38 @@ func (o Owner) owns(e *Existing, entry iter8v1alpha1.AppliedObject) bool {
 	return entry.UID != "" && entry.UID == e.UID
 }
 
-// inherits tells whether an object is what Iter8's controller made of the ConfigMap that the policy mirrors.
-func (o Owner) inherits(e *Existing) bool {
+// takesOver reports whether an object is what Iter8's controller made of the ConfigMap that the policy mirrors.
+func (o Owner) takesOver(e *Existing) bool {
 	return o.ConvertedFrom != "" && e.Legacy && (e.LegacyOwner == "" || e.LegacyOwner == o.ConvertedFrom) &&
 		(e.Controller == nil || isLegacyOwner(*e.Controller))
 }
 
-// isLegacyOwner recognises the owner references of Iter8, which name the kind in lower case.
+// isLegacyOwner recognizes the owner references of Iter8, which name the kind in lower case.
 func isLegacyOwner(ref metav1.OwnerReference) bool { return strings.EqualFold(ref.Kind, "configmap") }
 
-// Announced gives the inventory to record before the steps are taken, so that a crash leaves no object
+// plannedInventory returns the inventory to record before the steps are taken, so that a crash leaves no object
 // unlisted, and whether it differs from the one there is.
-func Announced(inventory []iter8v1alpha1.AppliedObject, steps []Step) ([]iter8v1alpha1.AppliedObject, bool) {
+func plannedInventory(inventory []iter8v1alpha1.AppliedObject, steps []Step) ([]iter8v1alpha1.AppliedObject, bool) {
 	listed := make(map[Key]bool, len(inventory))
 	for _, entry := range inventory {
 		listed[KeyOf(entry)] = true
 	}
-	announced := append([]iter8v1alpha1.AppliedObject(nil), inventory...)
+	planned := append([]iter8v1alpha1.AppliedObject(nil), inventory...)
 	for _, step := range steps {
-		if (step.Action == Create || step.Action == Adopt || step.Action == Inherit) && !listed[step.Key] {
-			announced = append(announced, step.Entry)
+		if (step.Action == Create || step.Action == Adopt || step.Action == TakeOver) && !listed[step.Key] {
+			planned = append(planned, step.Entry)
 		}
 	}
-	return announced, len(announced) > len(inventory)
+	return planned, len(planned) > len(inventory)
 }
 
-// KeyOf gives the key of an inventory entry.
+// KeyOf returns the key of an inventory entry.
 func KeyOf(entry iter8v1alpha1.AppliedObject) Key {
 	return Key{GroupKind: schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind).GroupKind(), Name: entry.Name}
 }
 
-// complete gives a copy of a manifest with what makes it the policy's.
-func complete(owner Owner, manifest *unstructured.Unstructured) *unstructured.Unstructured {
+// withOwner returns a copy of a manifest with what makes it the policy's.
+func withOwner(owner Owner, manifest *unstructured.Unstructured) *unstructured.Unstructured {
 	m := manifest.DeepCopy()
 	m.SetNamespace(owner.Namespace)
 	labels := m.GetLabels()
@@ -265,7 +261,8 @@ func digestOf(m *unstructured.Unstructured) (string, error) {
 	return "sha256:" + hex.EncodeToString(sum[:]), nil
 }
 
-func holds(have, want map[string]string) bool {
+// containsAll reports whether labels or annotations have all the others, with their values.
+func containsAll(have, want map[string]string) bool {
 	for key, value := range want {
 		if got, ok := have[key]; !ok || got != value {
 			return false

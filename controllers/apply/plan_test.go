@@ -39,7 +39,7 @@ func controlledBy(uid types.UID) *metav1.OwnerReference {
 
 // standing is what the cluster holds of the route once it is applied, and recorded the line of it.
 func standing() *Existing {
-	m := complete(owner, route())
+	m := withOwner(owner, route())
 	return &Existing{
 		UID: "route-uid", Generation: 3, Controller: controlledBy(owner.UID),
 		Labels:      map[string]string{"app": "web", iter8v1alpha1.ManagedByLabel: "iter8-operator", "theirs": "x"},
@@ -49,7 +49,7 @@ func standing() *Existing {
 
 func recorded(t *testing.T) iter8v1alpha1.AppliedObject {
 	t.Helper()
-	digest, err := digestOf(complete(owner, route()))
+	digest, err := digestOf(withOwner(owner, route()))
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	return iter8v1alpha1.AppliedObject{
 		APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: "route-uid", Generation: 3, Digest: digest,
@@ -74,7 +74,7 @@ func emptyLabel(m *unstructured.Unstructured) {
 func entryOfEmptyLabel(e *iter8v1alpha1.AppliedObject) {
 	m := route()
 	emptyLabel(m)
-	e.Digest, _ = digestOf(complete(owner, m))
+	e.Digest, _ = digestOf(withOwner(owner, m))
 }
 
 func TestWhatIsDoneAboutAManifest(t *testing.T) {
@@ -91,7 +91,7 @@ func TestWhatIsDoneAboutAManifest(t *testing.T) {
 
 		"it isn't there, and was never applied": {gone: true, unlisted: true, want: Create},
 		"it isn't there any more":               {gone: true, want: Create},
-		"it was announced, and a crash came":    {gone: true, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, want: Create},
+		"it was planned, and a crash came":      {gone: true, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, want: Create},
 
 		"it is rendered with another spec":              {manifest: func(m *unstructured.Unstructured) { m.Object["spec"] = map[string]any{} }, want: Update},
 		"it is rendered with another label":             {manifest: func(m *unstructured.Unstructured) { m.SetLabels(map[string]string{"app": "other"}) }, want: Update},
@@ -111,20 +111,20 @@ func TestWhatIsDoneAboutAManifest(t *testing.T) {
 		"a label of ours without a value was removed":   {manifest: emptyLabel, entry: entryOfEmptyLabel, want: Update},
 		"its owner reference was removed":               {existing: func(e *Existing) { e.Controller = nil }, want: Update},
 		"it is ours, and the inventory was lost":        {unlisted: true, want: Update},
-		"it is ours, and was only announced":            {entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, want: Update},
+		"it is ours, and was only planned":              {entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, want: Update},
 		"its kind has no generations to compare":        {existing: func(e *Existing) { e.Generation = 0 }, entry: func(e *iter8v1alpha1.AppliedObject) { e.Generation = 0 }, want: Update},
 		"it is ours, and carries the annotation":        {existing: func(e *Existing) { e.Adopt = true }, want: Keep},
 		"the recorded digest is of something else":      {entry: func(e *iter8v1alpha1.AppliedObject) { e.Digest = "sha256:0" }, want: Update},
 
-		"another policy controls it":                                 {existing: func(e *Existing) { e.Controller = controlledBy("other") }, want: Conflict},
-		"another controller took it, which is recorded as ours":      {existing: func(e *Existing) { e.Controller = controlledBy("other"); e.Labels = nil }, want: Conflict},
-		"nobody controls it, and it was never ours":                  {existing: func(e *Existing) { e.Controller = nil }, unlisted: true, want: Conflict},
-		"nobody controls it, and only its name was announced":        {existing: func(e *Existing) { e.Controller = nil }, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID = "" }, want: Conflict},
-		"nobody controls what took the place of what was ours":       {existing: func(e *Existing) { e.Controller, e.UID = nil, "other-uid" }, want: Conflict},
-		"somebody else's is being deleted":                           {existing: func(e *Existing) { e.Controller, e.Terminating = controlledBy("other"), true }, want: Conflict},
-		"another controls what is handed over":                       {existing: func(e *Existing) { e.Controller, e.Adopt = controlledBy("other"), true }, want: Conflict},
-		"nobody controls it, and it is handed over":                  {existing: func(e *Existing) { e.Controller, e.Adopt = nil, true }, unlisted: true, want: Adopt},
-		"nobody controls what took its place, and it is handed over": {existing: func(e *Existing) { e.Controller, e.UID, e.Adopt = nil, "other-uid", true }, want: Adopt},
+		"another policy controls it":                                    {existing: func(e *Existing) { e.Controller = controlledBy("other") }, want: Conflict},
+		"another controller took it, which is recorded as ours":         {existing: func(e *Existing) { e.Controller = controlledBy("other"); e.Labels = nil }, want: Conflict},
+		"no controller owns it, and it was never ours":                  {existing: func(e *Existing) { e.Controller = nil }, unlisted: true, want: Conflict},
+		"no controller owns it, and only its name was planned":          {existing: func(e *Existing) { e.Controller = nil }, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID = "" }, want: Conflict},
+		"no controller owns what took the place of what was ours":       {existing: func(e *Existing) { e.Controller, e.UID = nil, "other-uid" }, want: Conflict},
+		"somebody else's is being deleted":                              {existing: func(e *Existing) { e.Controller, e.Terminating = controlledBy("other"), true }, want: Conflict},
+		"another controls what is handed over":                          {existing: func(e *Existing) { e.Controller, e.Adopt = controlledBy("other"), true }, want: Conflict},
+		"no controller owns it, and it is handed over":                  {existing: func(e *Existing) { e.Controller, e.Adopt = nil, true }, unlisted: true, want: Adopt},
+		"no controller owns what took its place, and it is handed over": {existing: func(e *Existing) { e.Controller, e.UID, e.Adopt = nil, "other-uid", true }, want: Adopt},
 
 		"it is ours, and being deleted":                    {existing: func(e *Existing) { e.Terminating = true }, want: Wait},
 		"it is ours, being deleted, and rendered anew":     {existing: func(e *Existing) { e.Terminating = true }, manifest: func(m *unstructured.Unstructured) { m.SetLabels(nil) }, want: Wait},
@@ -149,7 +149,7 @@ func TestWhatIsDoneAboutAManifest(t *testing.T) {
 			if test.unlisted {
 				inventory = nil
 			}
-			steps, err := Plan(owner, []*unstructured.Unstructured{manifest}, inventory, holding(existing))
+			steps, err := plan(owner, []*unstructured.Unstructured{manifest}, inventory, holding(existing))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(steps).To(HaveLen(1))
 			step := steps[0]
@@ -180,12 +180,12 @@ func TestWhatIsDoneAboutAnObjectThatLeftTheRender(t *testing.T) {
 		"it was made again, and is another policy's":       {existing: func(e *Existing) { e.UID, e.Controller = "other-uid", controlledBy("other") }, want: Release},
 		"its owner reference was removed":                  {existing: func(e *Existing) { e.Controller = nil }, want: Delete},
 		"it is recorded in an older version of its kind":   {entry: func(e *iter8v1alpha1.AppliedObject) { e.APIVersion = "gateway.networking.k8s.io/v1beta1" }, want: Delete},
-		"it is gone":                                     {gone: true, want: Release},
-		"it was announced, and never made":               {gone: true, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID = "" }, want: Release},
-		"another policy controls it":                     {existing: func(e *Existing) { e.Controller = controlledBy("other") }, want: Release},
-		"nobody controls what took its place":            {existing: func(e *Existing) { e.Controller, e.UID = nil, "other-uid" }, want: Release},
-		"nobody controls it, and only its name is noted": {existing: func(e *Existing) { e.Controller = nil }, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID = "" }, want: Release},
-		"somebody's, though it is handed over":           {existing: func(e *Existing) { e.Controller, e.UID, e.Adopt = nil, "other-uid", true }, want: Release},
+		"it is gone":                                        {gone: true, want: Release},
+		"it was planned, and never made":                    {gone: true, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID = "" }, want: Release},
+		"another policy controls it":                        {existing: func(e *Existing) { e.Controller = controlledBy("other") }, want: Release},
+		"no controller owns what took its place":            {existing: func(e *Existing) { e.Controller, e.UID = nil, "other-uid" }, want: Release},
+		"no controller owns it, and only its name is noted": {existing: func(e *Existing) { e.Controller = nil }, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID = "" }, want: Release},
+		"somebody's, though it is handed over":              {existing: func(e *Existing) { e.Controller, e.UID, e.Adopt = nil, "other-uid", true }, want: Release},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -199,7 +199,7 @@ func TestWhatIsDoneAboutAnObjectThatLeftTheRender(t *testing.T) {
 			if test.gone {
 				existing = nil
 			}
-			steps, err := Plan(owner, nil, []iter8v1alpha1.AppliedObject{entry}, holding(existing))
+			steps, err := plan(owner, nil, []iter8v1alpha1.AppliedObject{entry}, holding(existing))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(steps).To(Equal([]Step{{Action: test.want, Key: routeKey, Entry: entry, Existing: existing}}))
 		})
@@ -213,7 +213,7 @@ func TestTheStepsAreInTheManifestsOrderAndThenTheInventorysBackwards(t *testing.
 	}
 	manifests := []*unstructured.Unstructured{routeNamed("c"), routeNamed("a"), routeNamed("b")}
 	inventory := []iter8v1alpha1.AppliedObject{entry("z"), entry("b"), entry("y")}
-	steps, err := Plan(owner, manifests, inventory, func(Key) *Existing { return nil })
+	steps, err := plan(owner, manifests, inventory, func(Key) *Existing { return nil })
 	g.Expect(err).NotTo(HaveOccurred())
 	var names []string
 	for _, s := range steps {
@@ -226,7 +226,7 @@ func TestAnObjectInAnotherVersionOfItsKindIsTheSame(t *testing.T) {
 	g := NewWithT(t)
 	before := recorded(t)
 	before.APIVersion = "gateway.networking.k8s.io/v1beta1"
-	steps, err := Plan(owner, []*unstructured.Unstructured{route()}, []iter8v1alpha1.AppliedObject{before}, holding(standing()))
+	steps, err := plan(owner, []*unstructured.Unstructured{route()}, []iter8v1alpha1.AppliedObject{before}, holding(standing()))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(steps).To(HaveExactElements(And(
 		HaveField("Key", KeyOf(before)), HaveField("Entry.APIVersion", "gateway.networking.k8s.io/v1"), HaveField("Entry.UID", before.UID))),
@@ -235,7 +235,7 @@ func TestAnObjectInAnotherVersionOfItsKindIsTheSame(t *testing.T) {
 
 func TestWhatIsAppliedIsTheManifestWithItsOwner(t *testing.T) {
 	g := NewWithT(t)
-	steps, err := Plan(owner, []*unstructured.Unstructured{route()}, nil, holding(nil))
+	steps, err := plan(owner, []*unstructured.Unstructured{route()}, nil, holding(nil))
 	g.Expect(err).NotTo(HaveOccurred())
 	want := route()
 	g.Expect(unstructured.SetNestedField(want.Object, "test", "metadata", "namespace")).To(Succeed())
@@ -253,15 +253,15 @@ func TestPlanningChangesNothingThatItIsGiven(t *testing.T) {
 	leaving.Name = "old"
 	inventory := []iter8v1alpha1.AppliedObject{recorded(t), leaving}
 	existing := standing()
-	steps, err := Plan(owner, manifests, inventory, holding(existing))
+	steps, err := plan(owner, manifests, inventory, holding(existing))
 	g.Expect(err).NotTo(HaveOccurred())
-	announced, _ := Announced(inventory[:1:2], steps)
-	announced[0].Name = "overwritten"
+	planned, _ := plannedInventory(inventory[:1:2], steps)
+	planned[0].Name = "overwritten"
 
 	g.Expect(manifests).To(Equal([]*unstructured.Unstructured{route(), routeNamed("new")}))
 	g.Expect(inventory).To(Equal([]iter8v1alpha1.AppliedObject{recorded(t), leaving}))
 	g.Expect(existing).To(Equal(standing()))
-	again, err := Plan(owner, manifests, inventory, holding(existing))
+	again, err := plan(owner, manifests, inventory, holding(existing))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(again).To(Equal(steps), "and gives the same again")
 }
@@ -269,11 +269,11 @@ func TestPlanningChangesNothingThatItIsGiven(t *testing.T) {
 func TestAManifestThatCanNotBeEncodedIsNamed(t *testing.T) {
 	m := route()
 	m.Object["spec"] = map[string]any{"f": float64(1) / func() float64 { return 0 }()}
-	_, err := Plan(owner, []*unstructured.Unstructured{m}, nil, holding(nil))
+	_, err := plan(owner, []*unstructured.Unstructured{m}, nil, holding(nil))
 	NewWithT(t).Expect(err).To(MatchError(HavePrefix("HTTPRoute web: encoding the manifest: ")))
 }
 
-func TestAnnounced(t *testing.T) {
+func TestThePlannedInventory(t *testing.T) {
 	entry := func(name string) iter8v1alpha1.AppliedObject {
 		return iter8v1alpha1.AppliedObject{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: name}
 	}
@@ -295,10 +295,10 @@ func TestAnnounced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			announced, differs := Announced(listed, test.steps)
+			planned, differs := plannedInventory(listed, test.steps)
 			names := []string{"a", "b"}
 			var got []string
-			for _, e := range announced {
+			for _, e := range planned {
 				got = append(got, e.Name)
 			}
 			g.Expect(got).To(Equal(slices.Concat(names, test.want)))

@@ -26,11 +26,11 @@ var verbs = []string{"create", "patch", "delete"}
 
 var accessReviews = authorizationv1.SchemeGroupVersion.WithResource("selfsubjectaccessreviews")
 
-// Preflight asks, as a ServiceAccount, whether it may take the steps (to delete, only where nothing else is to be
-// done: what it may write must not wait for that right), and gives a failure that names every right
-// that it lacks on their kinds; nil if it may, or nobody can tell. Rights that it was found to have are not asked
-// for again until the cluster denies one: see Denied. The operator itself isn't asked, its chart gives it its rights.
-func (x *Executor) Preflight(ctx context.Context, account *Account, steps []Step) *Failure {
+// preflight asks, as a ServiceAccount, whether it may take the steps (to delete, only where nothing else is to be
+// done: what it may write must not wait for that right), and returns a failure that names every right
+// that it lacks on their kinds; nil if it may, or the cluster doesn't say. Rights that it was found to have are not asked
+// for again until the cluster denies one: see denied. The operator itself isn't asked, its chart gives it its rights.
+func (x *Executor) preflight(ctx context.Context, account *Account, steps []Step) *Failure {
 	if account.ServiceAccount.Name == "" {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (a Action) verbs() []string {
 		return []string{"create", "patch"} // server-side apply takes both where it creates
 	case Update, Adopt:
 		return []string{"patch"}
-	case Inherit:
+	case TakeOver:
 		return []string{"get", "patch"} // see takeFields
 	case Delete:
 		return []string{"delete"}
@@ -90,7 +90,7 @@ func (a Action) verbs() []string {
 	return nil
 }
 
-// lacks tells whether the account certainly hasn't a right.
+// lacks reports whether the account certainly lacks a right.
 func (a *Account) lacks(ctx context.Context, r right) bool {
 	a.mu.Lock()
 	_, known := a.allowed[r]
@@ -120,8 +120,8 @@ func (a *Account) lacks(ctx context.Context, r right) bool {
 	return !allowed
 }
 
-// Denied makes the account's rights be asked for again, since the cluster has denied one.
-func (a *Account) Denied() {
+// denied makes the account's rights be asked for again, since the cluster has denied one.
+func (a *Account) denied() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	clear(a.allowed)

@@ -54,7 +54,7 @@ func TestARightThatIsMissingIsNamedWithAllOthers(t *testing.T) {
 		"it may not delete, and is to update": {[]string{"create", "patch"}, []Step{step(Update)}, []string{"patch test/httproutes"}, ""},
 		"it may not delete, and is to": {[]string{"create", "patch"}, []Step{step(Keep), step(Delete)}, []string{"delete test/httproutes", "create test/httproutes", "patch test/httproutes", "delete test/httproutes"},
 			may + "delete" + end},
-		"it may not read, and is to take over":         {verbs, []Step{step(Inherit)}, []string{"get test/httproutes", "get test/httproutes", "create test/httproutes", "patch test/httproutes", "delete test/httproutes"}, may + "get" + end},
+		"it may not read, and is to take over":         {verbs, []Step{step(TakeOver)}, []string{"get test/httproutes", "get test/httproutes", "create test/httproutes", "patch test/httproutes", "delete test/httproutes"}, may + "get" + end},
 		"it may not delete, and is to after an update": {[]string{"create", "patch"}, []Step{step(Update), step(Delete)}, []string{"patch test/httproutes"}, ""},
 		"it has all on one kind, and none on another": {[]string{"create httproutes", "patch httproutes", "delete httproutes"}, []Step{step(Update), ofKind(Update, "GRPCRoute")},
 			[]string{"patch test/httproutes", "patch test/grpcroutes", "create test/httproutes", "delete test/httproutes", "create test/grpcroutes", "patch test/grpcroutes", "delete test/grpcroutes"},
@@ -70,7 +70,7 @@ func TestARightThatIsMissingIsNamedWithAllOthers(t *testing.T) {
 			r := &reviewer{allowed: test.allowed}
 			w.client.PrependReactor("create", "selfsubjectaccessreviews", r.review)
 			account := &Account{Client: w.client, ServiceAccount: types.NamespacedName{Namespace: "test", Name: "router"}, allowed: map[right]struct{}{}}
-			failure := w.executor.Preflight(t.Context(), account, test.steps)
+			failure := w.executor.preflight(t.Context(), account, test.steps)
 			w.Expect(r.asked).To(Equal(test.asked))
 			if test.message == "" {
 				w.Expect(failure).To(BeNil())
@@ -88,21 +88,21 @@ func TestARightIsAskedForOnceUntilItIsDenied(t *testing.T) {
 	account := &Account{Client: w.client, ServiceAccount: types.NamespacedName{Namespace: "test", Name: "router"}, allowed: map[right]struct{}{}}
 	steps := []Step{{Action: Update, Entry: iter8v1alpha1.AppliedObject{APIVersion: routeKind.GroupVersion().String(), Kind: "HTTPRoute", Name: "web"}}}
 	for range 3 {
-		w.Expect(w.executor.Preflight(t.Context(), account, steps)).To(BeNil())
+		w.Expect(w.executor.preflight(t.Context(), account, steps)).To(BeNil())
 	}
 	w.Expect(r.asked).To(HaveLen(1))
-	account.Denied()
-	w.Expect(w.executor.Preflight(t.Context(), account, steps)).To(BeNil())
+	account.denied()
+	w.Expect(w.executor.preflight(t.Context(), account, steps)).To(BeNil())
 	w.Expect(r.asked).To(HaveLen(2))
 }
 
-func TestWhatNobodyCanTellIsTried(t *testing.T) {
+func TestWhatTheClusterDoesNotSayIsTried(t *testing.T) {
 	w := newWorld(t)
 	r := &reviewer{err: errors.New("timeout")}
 	w.client.PrependReactor("create", "selfsubjectaccessreviews", r.review)
 	steps := []Step{{Action: Update, Entry: iter8v1alpha1.AppliedObject{APIVersion: routeKind.GroupVersion().String(), Kind: "HTTPRoute", Name: "web"}}}
 	account := &Account{Client: w.client, ServiceAccount: types.NamespacedName{Namespace: "test", Name: "router"}, allowed: map[right]struct{}{}}
-	w.Expect(w.executor.Preflight(t.Context(), account, steps)).To(BeNil())
-	w.Expect(w.executor.Preflight(t.Context(), &Account{Client: w.client}, steps)).To(BeNil(), "the operator itself")
+	w.Expect(w.executor.preflight(t.Context(), account, steps)).To(BeNil())
+	w.Expect(w.executor.preflight(t.Context(), &Account{Client: w.client}, steps)).To(BeNil(), "the operator itself")
 	w.Expect(r.asked).To(HaveLen(1))
 }

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
-
-	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
 
 // numbered are the names PREFIX-FROM to PREFIX-TO.
@@ -54,13 +52,13 @@ func TestAFullInventoryGetsRoomBeforeAnythingNewIsApplied(t *testing.T) {
 			for _, gone := range test.gone {
 				delete(cluster, gone)
 			}
-			room, message := MakeRoom(inventory, w.plan(routesNamed(test.rendered...), inventory, cluster))
+			room, message := makeRoom(inventory, w.plan(routesNamed(test.rendered...), inventory, cluster))
 			w.Expect(message).To(Equal(test.message))
 			if message == "" {
 				w.Expect(room).To(BeNil())
 				return
 			}
-			_, differs := Announced(inventory, room)
+			_, differs := plannedInventory(inventory, room)
 			w.Expect(differs).To(BeFalse(), "nothing new is listed")
 			result := w.execute(t, room)
 			calls := []string{}
@@ -75,15 +73,7 @@ func TestAFullInventoryGetsRoomBeforeAnythingNewIsApplied(t *testing.T) {
 				calls = append(calls, "delete "+deleted)
 			}
 			w.Expect(w.calls()).To(Equal(calls))
-			lines, _ := listedAs(test.listed...)
-			listed := func(inventory []iter8v1alpha1.AppliedObject) []string {
-				var names []string
-				for _, entry := range inventory {
-					names = append(names, entry.Name)
-				}
-				return names
-			}
-			w.Expect(listed(result.Inventory)).To(Equal(listed(lines)))
+			w.Expect(listed(result.Inventory)).To(Equal(test.listed))
 			w.Expect(result.Applied).To(Equal(applied))
 			w.Expect(result.Failures).To(BeEmpty())
 		})
@@ -94,7 +84,7 @@ func TestAnObjectThatCanNotBeDeletedDoesNotKeepAllRoom(t *testing.T) {
 	w := newWorld(t)
 	inventory, cluster := listedAs(numbered("older", 1, 128)...)
 	w.answers["older-128"] = errors.New("not today")
-	room, message := MakeRoom(inventory, w.plan(routesNamed("next"), inventory, cluster))
+	room, message := makeRoom(inventory, w.plan(routesNamed("next"), inventory, cluster))
 	w.Expect(message).NotTo(BeEmpty())
 	result := w.execute(t, room)
 	w.Expect(w.calls()).To(Equal([]string{"delete older-128", "delete older-127"}))

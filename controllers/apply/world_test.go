@@ -34,11 +34,11 @@ var (
 	other      = types.NamespacedName{Namespace: "test", Name: "other"}
 )
 
-// world is an Executor, a Live, and the cluster that they work on.
+// world is an Executor, a Cache, and the cluster that they work on.
 type world struct {
 	*WithT
 	executor *Executor
-	live     *Live
+	cache    *Cache
 	client   *fake.FakeDynamicClient
 
 	// listing is held while nothing is to be listed yet.
@@ -76,12 +76,12 @@ func newWorld(t *testing.T) *world {
 		defer w.mu.Unlock()
 		return true, nil, w.answers[action.(clienttesting.DeleteActionImpl).Name]
 	})
-	w.live = NewLive(t.Context(), LiveOptions{Client: w.client, Mapper: mapper, Notify: func(policy types.NamespacedName) {
+	w.cache = NewCache(t.Context(), CacheOptions{Client: w.client, Mapper: mapper, Notify: func(policy types.NamespacedName) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.told = append(w.told, policy)
 	}})
-	w.executor = &Executor{Mapper: mapper, Live: w.live}
+	w.executor = &Executor{Mapper: mapper, Cache: w.cache}
 	return w
 }
 
@@ -140,14 +140,14 @@ func (w *world) patches() []clienttesting.PatchActionImpl {
 
 // plan makes the steps for routes of some names over an inventory, in a cluster that holds what it says.
 func (w *world) plan(manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, cluster map[string]*Existing) []Step {
-	steps, err := Plan(owner, manifests, inventory, func(key Key) *Existing { return cluster[key.Name] })
+	steps, err := plan(owner, manifests, inventory, func(key Key) *Existing { return cluster[key.Name] })
 	w.Expect(err).NotTo(HaveOccurred())
 	return steps
 }
 
 func (w *world) execute(t *testing.T, steps []Step) Result {
 	t.Helper()
-	return w.executor.Execute(t.Context(), w.client, owner, steps)
+	return w.executor.execute(t.Context(), w.client, owner, steps)
 }
 
 // toldOf polls which policies were told of something.

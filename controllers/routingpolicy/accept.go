@@ -94,7 +94,7 @@ func (r *Reconciler) accept(s *scope) outcome {
 	}
 	verdicts := make([]routes.Verdict, 0, len(inventory))
 	for _, entry := range inventory {
-		live := r.Live.Get(schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind), types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name})
+		live := r.Routes.Get(schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind), types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name})
 		if live != nil && live.UID == entry.UID {
 			verdicts = append(verdicts, live.Acceptance)
 		}
@@ -117,8 +117,8 @@ func (r *Reconciler) accept(s *scope) outcome {
 // follow has the policy woken by the objects that it is to apply and has applied, which are known unless it says await.
 func (r *Reconciler) follow(s *scope) outcome {
 	kinds, keys := interests(s)
-	r.Live.Follow(s.name(), kinds, keys)
-	if slices.ContainsFunc(kinds, func(kind schema.GroupVersionKind) bool { return r.Live.State(kind, s.policy.Namespace).Pending() }) {
+	r.Routes.Follow(s.name(), kinds, keys)
+	if slices.ContainsFunc(kinds, func(kind schema.GroupVersionKind) bool { return r.Routes.State(kind, s.policy.Namespace).Pending() }) {
 		return await
 	}
 	return proceed

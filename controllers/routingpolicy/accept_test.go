@@ -15,8 +15,8 @@ import (
 // restarted forgets what the process knew of the routes that the cluster holds.
 func (w *world) restarted(t *testing.T) {
 	t.Helper()
-	live := apply.NewLive(t.Context(), apply.LiveOptions{Client: w.cluster, Mapper: w.reconciler.Executor.Mapper})
-	w.reconciler.Live, w.reconciler.Executor.Live = live, live
+	routes := apply.NewCache(t.Context(), apply.CacheOptions{Client: w.cluster, Mapper: w.reconciler.Executor.Mapper})
+	w.reconciler.Routes, w.reconciler.Executor.Cache = routes, routes
 }
 
 func TestWhatGatewaysSayIsKnownAfterARestartOfAPolicyThatDoesNotGetToApplying(t *testing.T) {
@@ -44,7 +44,7 @@ func TestWhatGatewaysSayIsKnownAfterARestartOfAPolicyThatDoesNotGetToApplying(t 
 			w.Eventually(func() bool {
 				_, err := w.reconcileOnce(t)
 				w.Expect(err).NotTo(HaveOccurred())
-				return w.reconciler.Live.State(kind, "test").Synced
+				return w.reconciler.Routes.State(kind, "test").Synced
 			}).Should(BeTrue(), "the routes are watched")
 			_, err := w.reconcileOnce(t)
 			w.Expect(err).NotTo(HaveOccurred())

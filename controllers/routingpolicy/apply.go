@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
@@ -25,9 +23,9 @@ const defaultInterval = 10 * time.Minute
 func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionApplied
 	kinds, keys := interests(s)
-	r.Live.Follow(s.name(), kinds, keys)
+	r.Routes.Follow(s.name(), kinds, keys)
 	for _, kind := range kinds {
-		switch state := r.Live.State(kind, s.policy.Namespace); {
+		switch state := r.Routes.State(kind, s.policy.Namespace); {
 		case state.Pending():
 			return await
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
@@ -38,42 +36,38 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 			return s.fail(condition, iter8v1alpha1.ReasonForbidden, fmt.Sprintf("%s can't be watched: %s", kind.GroupKind(), state.Err))
 		}
 	}
-	steps, full, err := r.plan(s, kinds)
-	if err != nil {
-		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
-	}
 	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
 	if err != nil {
 		s.retry = err
 		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
 	}
-	if lack := r.Executor.Preflight(ctx, account, steps); lack != nil {
-		s.retry = lack.Err
-		return s.fail(condition, lack.Reason, lack.Message)
-	}
-	if announced, differs := apply.Announced(s.policy.Status.Applied, steps); differs {
+	result := r.Executor.Apply(ctx, apply.Request{
+		Owner: s.owner(), Manifests: s.manifests, Inventory: s.policy.Status.Applied, Account: account,
+	}, func(ctx context.Context, inventory []iter8v1alpha1.AppliedObject) error {
 		status := s.policy.Status
-		status.Applied = announced
-		if err := r.patchStatus(ctx, s, status); err != nil {
-			if apierrors.IsConflict(err) {
-				s.again = conflictRetry
-				return await
-			}
-			if !apierrors.IsNotFound(err) {
-				s.retry = fmt.Errorf("recording what is about to be applied: %w", err)
-			}
-			return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, "recording what is about to be applied: "+err.Error())
+		status.Applied = inventory
+		return r.patchStatus(ctx, s, status)
+	})
+	return s.conclude(result)
+}
+
+// conclude makes the condition Applied of what came of a request.
+func (s *scope) conclude(result apply.Result) outcome {
+	const condition = iter8v1alpha1.ConditionApplied
+	if aborted := result.Aborted; aborted != nil {
+		switch {
+		case apierrors.IsConflict(aborted.Err): // the inventory's: nothing else has been written
+			s.again = conflictRetry
+			return await
+		case !apierrors.IsNotFound(aborted.Err):
+			s.retry = aborted.Err
 		}
+		return s.fail(condition, aborted.Reason, aborted.Message)
 	}
-	result := r.Executor.Execute(ctx, account.Client, s.owner(), steps)
 	if result.Terminating() {
 		return await
 	}
-	if full != "" {
-		failure := apply.Failure{Reason: iter8v1alpha1.ReasonPruneFailed, Message: full, Err: errors.New(full)}
-		result.Failures = slices.Insert(result.Failures, 0, failure)
-	}
-	s.steps, s.result = steps, &result
+	s.steps, s.result = result.Steps, &result
 	switch {
 	case len(result.Failures) > 0:
 	case s.withheld != nil:
@@ -86,56 +80,18 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	for _, f := range result.Failures {
 		messages = append(messages, f.Message)
 		s.retry = errors.Join(s.retry, f.Err)
-		if f.Reason == iter8v1alpha1.ReasonForbidden {
-			account.Denied()
-		}
 	}
 	if !result.Retry() {
 		s.retry = nil
-		// What refused may be an admission policy, of whose changes nobody tells.
+		// What refused may be an admission policy, whose changes no event tells of.
 		s.again = interval(s.policy)
 	}
 	return s.fail(condition, result.Failures[0].Reason, strings.Join(messages, "; "))
 }
 
-// plan returns the steps to take; where the inventory is too full for these, those that make room, and the message.
-func (r *Reconciler) plan(s *scope, kinds []schema.GroupVersionKind) (steps []apply.Step, full string, err error) {
-	versions := map[schema.GroupKind]schema.GroupVersionKind{}
-	for _, kind := range kinds {
-		versions[kind.GroupKind()] = kind
-	}
-	steps, err = apply.Plan(s.owner(), s.manifests, s.policy.Status.Applied, func(key apply.Key) *apply.Existing {
-		return r.Live.Get(versions[key.GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: key.Name})
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	if room, message := apply.MakeRoom(s.policy.Status.Applied, steps); message != "" {
-		return room, message, nil
-	}
-	return steps, "", nil
-}
-
-// interests gives the kinds and objects that a policy renders or has in its inventory, each kind in one
-// version: the one that is rendered, where it is.
+// interests returns the kinds and objects that a policy renders or has in its inventory.
 func interests(s *scope) ([]schema.GroupVersionKind, []apply.Key) {
-	var kinds []schema.GroupVersionKind
-	var keys []apply.Key
-	add := func(kind schema.GroupVersionKind, name string) {
-		if !slices.ContainsFunc(kinds, func(k schema.GroupVersionKind) bool { return k.GroupKind() == kind.GroupKind() }) {
-			kinds = append(kinds, kind)
-		}
-		if key := (apply.Key{GroupKind: kind.GroupKind(), Name: name}); !slices.Contains(keys, key) {
-			keys = append(keys, key)
-		}
-	}
-	for _, m := range s.manifests {
-		add(m.GroupVersionKind(), m.GetName())
-	}
-	for _, entry := range s.policy.Status.Applied {
-		add(schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind), entry.Name)
-	}
-	return kinds, keys
+	return apply.Interests(s.manifests, s.policy.Status.Applied)
 }
 
 // interval is how often a policy that is refused is tried again.

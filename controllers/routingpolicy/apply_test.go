@@ -76,6 +76,9 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			policy.Spec.ServiceAccountName = "router"
 			w.Expect(w.client.Update(t.Context(), policy)).To(Succeed())
 		}, "making a client for ServiceAccount test/router"},
+		"an inventory that can't be recorded": {func(_ *testing.T, w *world) {
+			w.answer("status web?", errors.New("etcd is unwell"))
+		}, "recording what is about to be applied: etcd is unwell"},
 		"not a policy that has gone": {func(_ *testing.T, w *world) {
 			w.answer("status web?", apierrors.NewNotFound(schema.GroupResource{Resource: "routingpolicies"}, "policy"))
 		}, ""},
@@ -85,7 +88,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			kind := httpRoutes.GroupVersion().WithKind("HTTPRoute")
 			s := newScope(templated("web"))
 			s.manifests = append(s.manifests, manifest(t, aRoute("web", "")))
-			w.Eventually(func() bool { w.reconciler.follow(s); return w.reconciler.Live.State(kind, "test").Synced }).Should(BeTrue())
+			w.Eventually(func() bool { w.reconciler.follow(s); return w.reconciler.Routes.State(kind, "test").Synced }).Should(BeTrue())
 			test.spoil(t, w)
 			result, err := w.reconcileOnce(t)
 			w.Expect(result).To(Equal(ctrl.Result{}))

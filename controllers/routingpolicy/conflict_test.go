@@ -11,12 +11,12 @@ import (
 
 func TestAStatusIsNotWrittenOverAnotherThatWasWrittenMeanwhile(t *testing.T) {
 	for name, test := range map[string]struct {
-		// announced: what is about to be applied is recorded already.
-		announced bool
+		// planned: what is about to be applied is recorded already.
+		planned bool
 		// writes until the conflict, and from there on.
 		writes, after []string
 	}{
-		"while the inventory is announced, and nothing is applied": {
+		"while the planned inventory is recorded, and nothing is applied": {
 			false, []string{"status one?"}, []string{"status other?,one?", "apply one", "status one"}},
 		"while it says what is applied": {
 			true, []string{"apply one", "status one"}, []string{"apply one", "status one"}},
@@ -24,7 +24,7 @@ func TestAStatusIsNotWrittenOverAnotherThatWasWrittenMeanwhile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			subject, policy := simple(), templated("one")
 			other := iter8v1alpha1.AppliedObject{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "other"}
-			if test.announced {
+			if test.planned {
 				one := other
 				one.Name = "one"
 				policy.Status.Applied = []iter8v1alpha1.AppliedObject{one}

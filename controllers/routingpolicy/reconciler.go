@@ -19,11 +19,11 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
-	"iter8.tools/operator/controllers/assume"
 	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/gateways"
 	"iter8.tools/operator/controllers/notify"
 	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/ownwrites"
 	"iter8.tools/operator/controllers/render"
 )
 
@@ -49,7 +49,7 @@ type Reconciler struct {
 	Charts       *chart.Sources
 	Capabilities *Capabilities
 	Renders      *render.Memory
-	Live         *apply.Live
+	Routes       *apply.Cache
 	Gateways     *gateways.Gateways
 	Executor     *apply.Executor
 	Accounts     *apply.Accounts
@@ -59,7 +59,7 @@ type Reconciler struct {
 	// AllowCrossNamespace lets a policy refer to a Subject of another namespace.
 	AllowCrossNamespace bool
 
-	written assume.Written[*iter8v1alpha1.RoutingPolicy]
+	written ownwrites.Cache[*iter8v1alpha1.RoutingPolicy]
 }
 
 // Reconcile runs the phases, each of which may end it, and writes the status once where that says something
@@ -69,13 +69,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, cached); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.written.Forget(req.NamespacedName)
-			r.Live.Follow(req.NamespacedName, nil, nil)
+			r.Routes.Follow(req.NamespacedName, nil, nil)
 			r.Gateways.Follow(req.NamespacedName, nil)
 			r.Charts.Forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	policy := r.written.Newest(cached)
+	policy := r.written.Latest(cached)
 	if !policy.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil // what it owns is the garbage collector's
 	}
@@ -141,7 +141,7 @@ func (r *Reconciler) patchStatusOf(ctx context.Context, s *scope, policy *iter8v
 	if err := r.Client.Status().Patch(ctx, updated, client.MergeFromWithOptions(policy, client.MergeFromWithOptimisticLock{})); err != nil {
 		return err
 	}
-	r.written.Remember(updated)
+	r.written.Add(updated)
 	s.policy = updated
 	return nil
 }

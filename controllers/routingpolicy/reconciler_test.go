@@ -303,13 +303,13 @@ func TestAPolicyThatIsGoneIsForgotten(t *testing.T) {
 	w := newWorld(t, simple(), templated("web"))
 	w.settled(t, "True Succeeded")
 	kind := httpRoutes.GroupVersion().WithKind("HTTPRoute")
-	w.Expect(w.reconciler.Live.State(kind, "test").Synced).To(BeTrue())
+	w.Expect(w.reconciler.Routes.State(kind, "test").Synced).To(BeTrue())
 	w.Expect(w.client.Delete(t.Context(), templated("web"))).To(Succeed())
 	w.written()
 	_, err := w.reconcileOnce(t)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.written()).To(BeEmpty(), "what it owns is the garbage collector's")
-	w.Expect(w.reconciler.Live.State(kind, "test").Synced).To(BeFalse(), "nobody follows routes any more")
+	w.Expect(w.reconciler.Routes.State(kind, "test").Synced).To(BeFalse(), "nobody follows routes any more")
 }
 
 func TestTheEchoOfAStatusDoesNotWakeThePolicy(t *testing.T) {
@@ -317,10 +317,10 @@ func TestTheEchoOfAStatusDoesNotWakeThePolicy(t *testing.T) {
 	r := &Reconciler{}
 	before, after := aPolicy(), aPolicy()
 	before.ResourceVersion, after.ResourceVersion = "10", "11"
-	r.written.Remember(after)
+	r.written.Add(after)
 	changed := r.specChanged()
 	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeFalse())
-	g.Expect(r.written.Newest(before)).To(BeIdenticalTo(before), "what was written is dropped once it is shown")
+	g.Expect(r.written.Latest(before)).To(BeIdenticalTo(before), "what was written is dropped once it is shown")
 	after.Labels = map[string]string{"team": "web"}
 	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeTrue(), "templates see the labels")
 	after.Labels = nil

@@ -60,7 +60,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 // to see them.
 func (r *Reconciler) specChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		r.written.Shown(e.ObjectNew.(*iter8v1alpha1.RoutingPolicy))
+		r.written.Observe(e.ObjectNew.(*iter8v1alpha1.RoutingPolicy))
 		const annotation = iter8v1alpha1.ReconcileAnnotation
 		return predicate.GenerationChangedPredicate{}.Update(e) || predicate.LabelChangedPredicate{}.Update(e) ||
 			e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation]

@@ -216,9 +216,9 @@ func TestWhatAHostileChartRendersIsNotWatched(t *testing.T) {
 		p.Spec.Templates[0].Template = "{apiVersion: v1, kind: Secret, metadata: {name: a}}"
 	})
 	w.settled(t, "False ForbiddenManifest")
-	w.Expect(w.reconciler.Live.State(secrets.GroupVersion().WithKind("Secret"), "test")).To(Equal(watch.State{}))
+	w.Expect(w.reconciler.Routes.State(secrets.GroupVersion().WithKind("Secret"), "test")).To(Equal(watch.State{}))
 	for _, action := range w.cluster.Actions() {
 		w.Expect(action.GetResource()).NotTo(Equal(secrets))
 	}
-	w.Expect(w.reconciler.Live.State(httpRoutes.GroupVersion().WithKind("HTTPRoute"), "test").Synced).To(BeTrue(), "what stands is")
+	w.Expect(w.reconciler.Routes.State(httpRoutes.GroupVersion().WithKind("HTTPRoute"), "test").Synced).To(BeTrue(), "what stands is")
 }

@@ -142,7 +142,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.Expect(err).NotTo(HaveOccurred())
 	sources, err := chart.NewSources(chart.Options{BuiltIn: builtIn, Charts: configv1alpha1.DefaultCharts()})
 	w.Expect(err).NotTo(HaveOccurred())
-	live := apply.NewLive(t.Context(), apply.LiveOptions{Client: w.cluster, Mapper: mapper})
+	routes := apply.NewCache(t.Context(), apply.CacheOptions{Client: w.cluster, Mapper: mapper})
 	w.reconciler = &Reconciler{
 		Client:       w.client,
 		Reader:       w.client,
@@ -150,9 +150,9 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		Charts:       sources,
 		Capabilities: NewCapabilities(served(gateway()), routeKinds, ignore),
 		Renders:      render.NewMemory(render.InProcess{}),
-		Live:         live,
+		Routes:       routes,
 		Gateways:     gateways.New(t.Context(), gateways.Options{Client: w.cluster, Mapper: mapper}),
-		Executor:     &apply.Executor{Mapper: mapper, Live: live},
+		Executor:     &apply.Executor{Mapper: mapper, Cache: routes},
 		Accounts:     apply.NewAccounts(&rest.Config{Host: "::"}, w.cluster, ""),
 		Recorder:     &events.FakeRecorder{Events: w.events},
 		Kinds:        routeKinds,

@@ -20,9 +20,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
-	"iter8.tools/operator/controllers/assume"
 	"iter8.tools/operator/controllers/notify"
 	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/ownwrites"
 )
 
 // +kubebuilder:rbac:groups=iter8.tools,resources=subjects,verbs=get;list;watch
@@ -42,7 +42,7 @@ type Reconciler struct {
 	// Subjects notifies of Subjects whose spec or resources have changed.
 	Subjects *notify.Notifier
 
-	written assume.Written[*iter8v1alpha1.Subject]
+	written ownwrites.Cache[*iter8v1alpha1.Subject]
 }
 
 // Reconcile observes a Subject's variants and writes its status where that says something else.
@@ -54,7 +54,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	subject := r.written.Newest(cached)
+	subject := r.written.Latest(cached)
 	if !subject.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
@@ -76,7 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(fmt.Errorf("writing the status of Subject %s: %w", req, err))
 	}
-	r.written.Remember(updated)
+	r.written.Add(updated)
 	return ctrl.Result{}, nil
 }
 
@@ -87,7 +87,7 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		return err
 	}
 	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		UpdateFunc: func(_, shown any) { r.written.Shown(shown.(*iter8v1alpha1.Subject)) },
+		UpdateFunc: func(_, shown any) { r.written.Observe(shown.(*iter8v1alpha1.Subject)) },
 	})
 	if err != nil {
 		return err

@@ -160,7 +160,7 @@ func TestASubjectThatIsGoneIsForgotten(t *testing.T) {
 	w.Expect(w.client.Delete(t.Context(), web())).To(Succeed())
 	w.Expect(w.reconcile(t)).To(Succeed())
 	w.Expect(w.writes).To(Equal(1))
-	w.Expect(w.reconciler.written.Newest(lagging)).To(BeIdenticalTo(lagging))
+	w.Expect(w.reconciler.written.Latest(lagging)).To(BeIdenticalTo(lagging))
 }
 
 func TestASubjectThatCanNotBeReadIsNotForgotten(t *testing.T) {

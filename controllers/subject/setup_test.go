@@ -93,10 +93,10 @@ func TestTheStatusFollowsWhatTheObserverTells(t *testing.T) {
 		w.Expect(w.client.Get(t.Context(), client.ObjectKeyFromObject(web()), written)).To(Succeed())
 		return written.Status.Available
 	}).Should(Equal("2/2"))
-	w.Eventually(func() *iter8v1alpha1.Subject { return w.reconciler.written.Newest(before) }).Should(
+	w.Eventually(func() *iter8v1alpha1.Subject { return w.reconciler.written.Latest(before) }).Should(
 		HaveField("ResourceVersion", written.ResourceVersion), "what was written counts until the cache shows it")
 	subjects.Update(before, written)
-	w.Expect(w.reconciler.written.Newest(before)).To(BeIdenticalTo(before))
+	w.Expect(w.reconciler.written.Latest(before)).To(BeIdenticalTo(before))
 }
 
 func TestWithoutACacheTheReconcilerIsNotSetUp(t *testing.T) {

@@ -35,7 +35,7 @@ import (
 // defaults are the packages whose own tests are to notice every change.
 var defaults = []string{
 	"./controllers/guard", "./controllers/routes", "./controllers/apply", "./controllers/observe", "./controllers/routingpolicy",
-	"./controllers/subject", "./controllers/conditions", "./controllers/notify", "./controllers/assume",
+	"./controllers/subject", "./controllers/conditions", "./controllers/notify", "./controllers/ownwrites",
 	"./conversion", "./conversion/controller",
 }
 

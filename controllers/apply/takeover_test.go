@@ -30,21 +30,21 @@ func iter8s() *unstructured.Unstructured {
 	return u
 }
 
-func TestWhatIter8AppliedIsInheritedByThePolicyThatMirrorsItsConfigMap(t *testing.T) {
+func TestWhatIter8AppliedIsTakenOverByThePolicyThatMirrorsItsConfigMap(t *testing.T) {
 	yes := true
 	for name, test := range map[string]struct {
 		owner  Owner
 		change func(*unstructured.Unstructured)
 		want   Action
 	}{
-		"Iter8 applied it for that ConfigMap":     {converted, func(*unstructured.Unstructured) {}, Inherit},
-		"Iter8 applied it, for nobody knows whom": {converted, func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, Inherit},
+		"Iter8 applied it for that ConfigMap":         {converted, func(*unstructured.Unstructured) {}, TakeOver},
+		"Iter8 applied it, and recorded no ConfigMap": {converted, func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, TakeOver},
 		"Iter8 applied it, and the ConfigMap controls it": {converted, func(u *unstructured.Unstructured) {
 			u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "configmap", Name: "routemap", Controller: &yes}})
-		}, Inherit},
+		}, TakeOver},
 		"taking it over was cut off": {converted, func(u *unstructured.Unstructured) {
 			u.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: iter8v1alpha1.FieldManager, Operation: metav1.ManagedFieldsOperationApply}})
-		}, Inherit},
+		}, TakeOver},
 		"Iter8 applied it for another ConfigMap": {converted, func(u *unstructured.Unstructured) {
 			u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "configmap", Name: "other"}})
 		}, Conflict},
@@ -65,23 +65,23 @@ func TestWhatIter8AppliedIsInheritedByThePolicyThatMirrorsItsConfigMap(t *testin
 			u := iter8s()
 			test.change(u)
 			existing := &summarize(u).existing
-			steps, err := Plan(test.owner, []*unstructured.Unstructured{route()}, nil, holding(existing))
+			steps, err := plan(test.owner, []*unstructured.Unstructured{route()}, nil, holding(existing))
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(steps).To(HaveExactElements(HaveField("Action", test.want)))
-			_, announced := Announced(nil, steps)
-			g.Expect(announced).To(Equal(test.want == Inherit), "it is listed before it is touched")
+			_, differs := plannedInventory(nil, steps)
+			g.Expect(differs).To(Equal(test.want == TakeOver), "it is listed before it is touched")
 		})
 	}
 }
 
-// inherit plans and executes for a cluster that holds a route of Iter8's.
-func (w *world) inherit(t *testing.T, u *unstructured.Unstructured) Result {
+// takeOver plans and executes for a cluster that holds a route of Iter8's.
+func (w *world) takeOver(t *testing.T, u *unstructured.Unstructured) Result {
 	t.Helper()
 	w.create(u)
-	steps, err := Plan(converted, []*unstructured.Unstructured{route()}, nil, holding(&summarize(u).existing))
+	steps, err := plan(converted, []*unstructured.Unstructured{route()}, nil, holding(&summarize(u).existing))
 	w.Expect(err).NotTo(HaveOccurred())
-	w.Expect(steps[0].Action).To(Equal(Inherit))
-	return w.executor.Execute(t.Context(), w.client, converted, steps)
+	w.Expect(steps[0].Action).To(Equal(TakeOver))
+	return w.executor.execute(t.Context(), w.client, converted, steps)
 }
 
 func TestTheFieldsOfIter8AreTakenOverBeforeAnythingIsApplied(t *testing.T) {
@@ -118,7 +118,7 @@ func TestTheFieldsOfIter8AreTakenOverBeforeAnythingIsApplied(t *testing.T) {
 			w := newWorld(t)
 			u := iter8s()
 			u.SetManagedFields(test.before)
-			result := w.inherit(t, u)
+			result := w.takeOver(t, u)
 			w.Expect(result.Failures).To(BeEmpty())
 			w.Expect(w.calls()).To(Equal([]string{"patch web", "patch web"}))
 			takeover, applied := w.patches()[0], w.patches()[1]
@@ -143,10 +143,10 @@ func TestWhatCouldNotBeTakenOverIsNotApplied(t *testing.T) {
 		t.Run(verb, func(t *testing.T) {
 			w := newWorld(t)
 			w.client.PrependReactor(verb, "*", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, answer })
-			result := w.inherit(t, iter8s())
+			result := w.takeOver(t, iter8s())
 			w.Expect(result.Failures).To(HaveExactElements(And(HaveField("Reason", iter8v1alpha1.ReasonApplyFailed), HaveField("Err", MatchError(answer)))))
 			w.Expect(result.Retry()).To(BeTrue())
-			w.Expect(result.Inventory).To(HaveExactElements(HaveField("UID", types.UID(""))), "it stays announced")
+			w.Expect(result.Inventory).To(HaveExactElements(HaveField("UID", types.UID(""))), "it stays listed")
 			for _, patch := range w.patches() {
 				w.Expect(patch.GetPatchType()).NotTo(Equal(types.ApplyPatchType))
 			}

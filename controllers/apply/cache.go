@@ -16,31 +16,31 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
-	"iter8.tools/operator/controllers/assume"
+	"iter8.tools/operator/controllers/ownwrites"
 	"iter8.tools/operator/controllers/routes"
 	"iter8.tools/operator/controllers/watch"
 )
 
-// Live knows the routing objects that the cluster holds, those of others included. It is fed by watches on the kinds that
-// policies follow, and by what Execute writes.
-type Live struct {
-	objects *watch.Set[*liveObject]
+// Cache knows the routing objects that the cluster holds, those of others included. It is fed by watches on the kinds that
+// policies follow, and by what Apply writes.
+type Cache struct {
+	objects *watch.Set[*cachedObject]
 
 	mu sync.RWMutex
 	// written are objects that this process wrote and the watch hasn't shown yet.
-	written map[watch.Name]*liveObject
+	written map[watch.Name]*cachedObject
 	// inFlight are objects that are being written, and the version of each that the watch has shown meanwhile.
 	inFlight map[watch.Name]string
 }
 
-// liveObject is what is kept of an object.
-type liveObject struct {
+// cachedObject is what is kept of an object.
+type cachedObject struct {
 	metav1.ObjectMeta // name, namespace and resourceVersion only
 	existing          Existing
 }
 
-// LiveOptions of a Live.
-type LiveOptions struct {
+// CacheOptions of a Cache.
+type CacheOptions struct {
 	Client     dynamic.Interface
 	Mapper     meta.RESTMapper
 	Namespaces []string
@@ -49,18 +49,18 @@ type LiveOptions struct {
 	Notify func(policy types.NamespacedName)
 }
 
-// NewLive returns a Live whose watches end with the context.
-func NewLive(ctx context.Context, options LiveOptions) *Live {
-	l := &Live{written: map[watch.Name]*liveObject{}, inFlight: map[watch.Name]string{}}
-	l.objects = watch.New(ctx, watch.Options[*liveObject]{
+// NewCache returns a Cache whose watches end with the context.
+func NewCache(ctx context.Context, options CacheOptions) *Cache {
+	c := &Cache{written: map[watch.Name]*cachedObject{}, inFlight: map[watch.Name]string{}}
+	c.objects = watch.New(ctx, watch.Options[*cachedObject]{
 		Client:     options.Client,
 		Mapper:     options.Mapper,
 		Namespaces: options.Namespaces,
-		Transform:  func(_ watch.Target, u *unstructured.Unstructured) *liveObject { return summarize(u) },
-		Changed:    l.changed,
+		Transform:  func(_ watch.Target, u *unstructured.Unstructured) *cachedObject { return summarize(u) },
+		Changed:    c.changed,
 		Notify:     options.Notify,
 	})
-	return l
+	return c
 }
 
 // nameOf returns the name by which an object is followed.
@@ -69,7 +69,7 @@ func nameOf(kind schema.GroupVersionKind, object types.NamespacedName) watch.Nam
 }
 
 // Follow sets which objects of its namespace a policy is notified of from now on, each of one of the kinds; none ends it.
-func (l *Live) Follow(policy types.NamespacedName, kinds []schema.GroupVersionKind, keys []Key) {
+func (c *Cache) Follow(policy types.NamespacedName, kinds []schema.GroupVersionKind, keys []Key) {
 	targets := make([]watch.Target, 0, len(kinds))
 	var names []watch.Name
 	for _, kind := range kinds {
@@ -80,27 +80,27 @@ func (l *Live) Follow(policy types.NamespacedName, kinds []schema.GroupVersionKi
 			}
 		}
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, name := range l.objects.Follow(policy, targets, names) {
-		delete(l.written, name) // its watch may end before it shows the write
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range c.objects.Follow(policy, targets, names) {
+		delete(c.written, name) // its watch may end before it shows the write
 	}
 }
 
 // State returns how far what is known of a kind in a namespace can be relied on.
-func (l *Live) State(kind schema.GroupVersionKind, namespace string) watch.State {
-	return l.objects.State(watch.Target{GroupVersionKind: kind}, namespace)
+func (c *Cache) State(kind schema.GroupVersionKind, namespace string) watch.State {
+	return c.objects.State(watch.Target{GroupVersionKind: kind}, namespace)
 }
 
 // Get returns what the cluster holds under a name, nil if nothing.
-func (l *Live) Get(kind schema.GroupVersionKind, object types.NamespacedName) *Existing {
+func (c *Cache) Get(kind schema.GroupVersionKind, object types.NamespacedName) *Existing {
 	name := nameOf(kind, object)
-	l.mu.RLock()
-	written := l.written[name]
-	l.mu.RUnlock()
-	shown, _ := l.objects.Get(name)
+	c.mu.RLock()
+	written := c.written[name]
+	c.mu.RUnlock()
+	shown, _ := c.objects.Get(name)
 	switch {
-	case written != nil && (shown == nil || assume.Newer(written, shown)):
+	case written != nil && (shown == nil || ownwrites.Newer(written, shown)):
 		return &written.existing
 	case shown != nil:
 		return &shown.existing
@@ -111,64 +111,64 @@ func (l *Live) Get(kind schema.GroupVersionKind, object types.NamespacedName) *E
 
 // beginWrite says that an object is about to be written; the function that it returns takes the apiserver's answer. What the
 // watch shows in between is most often the write itself, which concerns no policy; of anything else they are notified then.
-func (l *Live) beginWrite(name watch.Name) func(*unstructured.Unstructured, error) {
-	l.mu.Lock()
-	l.inFlight[name] = ""
-	l.mu.Unlock()
+func (c *Cache) beginWrite(name watch.Name) func(*unstructured.Unstructured, error) {
+	c.mu.Lock()
+	c.inFlight[name] = ""
+	c.mu.Unlock()
 	return func(answer *unstructured.Unstructured, err error) {
 		if err == nil {
-			l.remember(name, answer)
+			c.remember(name, answer)
 		}
-		l.mu.Lock()
-		shown := l.inFlight[name]
-		delete(l.inFlight, name)
-		l.mu.Unlock()
+		c.mu.Lock()
+		shown := c.inFlight[name]
+		delete(c.inFlight, name)
+		c.mu.Unlock()
 		if shown != "" && (err != nil || shown != answer.GetResourceVersion()) {
-			l.objects.Notify(name)
+			c.objects.Notify(name)
 		}
 	}
 }
 
 // remember has what the apiserver answered to a write count as what the cluster holds, until the watch shows it.
-func (l *Live) remember(name watch.Name, answer *unstructured.Unstructured) {
+func (c *Cache) remember(name watch.Name, answer *unstructured.Unstructured) {
 	written := summarize(answer)
-	shown, _ := l.objects.Get(name)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if shown == nil || assume.Newer(written, shown) {
-		l.written[name] = written
+	shown, _ := c.objects.Get(name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if shown == nil || ownwrites.Newer(written, shown) {
+		c.written[name] = written
 	}
 }
 
 // changed reports whether a change matters to those who follow an object: it does not if it is the echo of a write, or may
 // turn out to be one.
-func (l *Live) changed(target watch.Target, before, after *liveObject) bool {
+func (c *Cache) changed(target watch.Target, before, after *cachedObject) bool {
 	shown := after
 	if shown == nil {
 		shown = before
 	}
 	name := watch.Name{Target: target, Object: types.NamespacedName{Namespace: shown.Namespace, Name: shown.Name}}
 
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	written := l.written[name]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	written := c.written[name]
 	echo := written != nil && after != nil && written.ResourceVersion == after.ResourceVersion
-	if written != nil && (after == nil && written.existing.UID == before.existing.UID || after != nil && !assume.Newer(written, after)) {
-		delete(l.written, name)
+	if written != nil && (after == nil && written.existing.UID == before.existing.UID || after != nil && !ownwrites.Newer(written, after)) {
+		delete(c.written, name)
 	}
-	_, writing := l.inFlight[name]
+	_, writing := c.inFlight[name]
 	if writing {
-		l.inFlight[name] = shown.ResourceVersion
+		c.inFlight[name] = shown.ResourceVersion
 		if after == nil {
-			l.inFlight[name] = "deleted"
+			c.inFlight[name] = "deleted"
 		}
 	}
 	return !writing && !echo && (before == nil || after == nil || !reflect.DeepEqual(before.existing, after.existing))
 }
 
 // summarize is the transform of the informers.
-func summarize(u *unstructured.Unstructured) *liveObject {
-	kept := &liveObject{
+func summarize(u *unstructured.Unstructured) *cachedObject {
+	kept := &cachedObject{
 		ObjectMeta: metav1.ObjectMeta{Name: u.GetName(), Namespace: u.GetNamespace(), ResourceVersion: u.GetResourceVersion()},
 		existing: Existing{
 			UID:         u.GetUID(),

@@ -1,4 +1,4 @@
-package assume
+package ownwrites
 
 import (
 	"strconv"
@@ -33,16 +33,16 @@ func TestNewestIsTheLaterOfWhatWasWrittenAndWhatIsCached(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			var w Written[*metav1.ObjectMeta]
+			var w Cache[*metav1.ObjectMeta]
 			if test.written != nil {
-				w.Remember(test.written)
+				w.Add(test.written)
 			}
 			want := test.cached
 			if test.takesWritten {
 				want = test.written
 			}
-			g.Expect(w.Newest(test.cached)).To(BeIdenticalTo(want))
-			g.Expect(w.Newest(test.cached)).To(BeIdenticalTo(want), "asked once more")
+			g.Expect(w.Latest(test.cached)).To(BeIdenticalTo(want))
+			g.Expect(w.Latest(test.cached)).To(BeIdenticalTo(want), "asked once more")
 		})
 	}
 }
@@ -55,11 +55,11 @@ func TestWhatWasWrittenIsDroppedOnceTheCacheHasCaughtUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			var w Written[*metav1.ObjectMeta]
-			w.Remember(version("a", "11"))
-			w.Shown(version("a", "10"))
+			var w Cache[*metav1.ObjectMeta]
+			w.Add(version("a", "11"))
+			w.Observe(version("a", "10"))
 			g.Expect(w.objects).To(HaveLen(1), "the cache lags")
-			w.Shown(cached)
+			w.Observe(cached)
 			g.Expect(w.objects).To(BeEmpty())
 		})
 	}
@@ -67,49 +67,49 @@ func TestWhatWasWrittenIsDroppedOnceTheCacheHasCaughtUp(t *testing.T) {
 
 func TestTheLastWriteCounts(t *testing.T) {
 	g := NewWithT(t)
-	var w Written[*metav1.ObjectMeta]
+	var w Cache[*metav1.ObjectMeta]
 	last := version("a", "12")
-	w.Remember(version("a", "11"))
-	w.Remember(last)
-	g.Expect(w.Newest(version("a", "10"))).To(BeIdenticalTo(last))
+	w.Add(version("a", "11"))
+	w.Add(last)
+	g.Expect(w.Latest(version("a", "10"))).To(BeIdenticalTo(last))
 }
 
 func TestObjectsOfOneNameInTwoNamespacesAreTwo(t *testing.T) {
 	g := NewWithT(t)
-	var w Written[*metav1.ObjectMeta]
-	w.Remember(version("a", "11"))
+	var w Cache[*metav1.ObjectMeta]
+	w.Add(version("a", "11"))
 	other := version("a", "10")
 	other.Namespace = "elsewhere"
-	g.Expect(w.Newest(other)).To(BeIdenticalTo(other))
+	g.Expect(w.Latest(other)).To(BeIdenticalTo(other))
 	w.Forget(types.NamespacedName{Namespace: "elsewhere", Name: "one"})
-	g.Expect(w.Newest(version("a", "10"))).To(HaveField("ResourceVersion", "11"))
+	g.Expect(w.Latest(version("a", "10"))).To(HaveField("ResourceVersion", "11"))
 }
 
 func TestForgetDropsWhatWasWritten(t *testing.T) {
 	g := NewWithT(t)
-	var w Written[*metav1.ObjectMeta]
+	var w Cache[*metav1.ObjectMeta]
 	name := types.NamespacedName{Namespace: "test", Name: "one"}
 	w.Forget(name) // of what was never written
-	w.Remember(version("a", "11"))
+	w.Add(version("a", "11"))
 	w.Forget(name)
 	cached := version("a", "10")
-	g.Expect(w.Newest(cached)).To(BeIdenticalTo(cached))
+	g.Expect(w.Latest(cached)).To(BeIdenticalTo(cached))
 }
 
 // TestWrittenIsForSeveralGoroutines is for the race detector.
 func TestWrittenIsForSeveralGoroutines(t *testing.T) {
 	g := NewWithT(t)
-	var w Written[*metav1.ObjectMeta]
+	var w Cache[*metav1.ObjectMeta]
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
 			for i := range 100 {
-				w.Remember(version("a", strconv.Itoa(i+1)))
-				w.Newest(version("a", "50"))
+				w.Add(version("a", strconv.Itoa(i+1)))
+				w.Latest(version("a", "50"))
 				w.Forget(types.NamespacedName{Namespace: "test", Name: "two"})
 			}
 		})
 	}
 	all.Wait()
-	g.Expect(w.Newest(version("a", "100"))).To(HaveField("ResourceVersion", "100"))
+	g.Expect(w.Latest(version("a", "100"))).To(HaveField("ResourceVersion", "100"))
 }

@@ -27,7 +27,7 @@ var (
 
 // seen is a route of ours as a watch shows it.
 func seen(uid types.UID, resourceVersion string, generation int64) *unstructured.Unstructured {
-	u := complete(owner, route())
+	u := withOwner(owner, route())
 	u.SetUID(uid)
 	u.SetResourceVersion(resourceVersion)
 	u.SetGeneration(generation)
@@ -46,10 +46,10 @@ func (w *world) update(u *unstructured.Unstructured) {
 func (w *world) follow(policies ...types.NamespacedName) {
 	w.listing.Lock()
 	for _, p := range policies {
-		w.live.Follow(p, []schema.GroupVersionKind{routeKind}, []Key{routeKey})
+		w.cache.Follow(p, []schema.GroupVersionKind{routeKind}, []Key{routeKey})
 	}
 	w.listing.Unlock()
-	w.Eventually(func() bool { return w.live.State(routeKind, "test").Synced }).Should(BeTrue())
+	w.Eventually(func() bool { return w.cache.State(routeKind, "test").Synced }).Should(BeTrue())
 	w.Eventually(w.toldOf).Should(ContainElements(policies))
 	w.forgetTold()
 }
@@ -62,7 +62,7 @@ func (w *world) forgetTold() {
 
 // generation polls that of the route, -1 while there is none.
 func (w *world) generation() int64 {
-	if e := w.live.Get(routeKind, webName); e != nil {
+	if e := w.cache.Get(routeKind, webName); e != nil {
 		return e.Generation
 	}
 	return -1
@@ -76,13 +76,13 @@ func TestWhatIsKeptOfAnObject(t *testing.T) {
 		want   Existing
 	}{
 		"ours": {func(*unstructured.Unstructured) {}, Existing{
-			Controller: metav1.GetControllerOf(complete(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}}},
+			Controller: metav1.GetControllerOf(withOwner(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}}},
 		"ours without the operator's label": {func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"app": "web"}) }, Existing{
-			Controller: metav1.GetControllerOf(complete(owner, route()))}},
+			Controller: metav1.GetControllerOf(withOwner(owner, route()))}},
 		"ours without its owner": {func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, Existing{
 			Labels: labels, Annotations: map[string]string{"note": "kept"}}},
 		"ours, on its way out": {func(u *unstructured.Unstructured) { u.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)}) }, Existing{
-			Controller: metav1.GetControllerOf(complete(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}, Terminating: true}},
+			Controller: metav1.GetControllerOf(withOwner(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}, Terminating: true}},
 		"somebody's": {func(u *unstructured.Unstructured) {
 			u.SetOwnerReferences(nil)
 			u.SetLabels(map[string]string{"app": "web"})
@@ -125,7 +125,7 @@ func TestAPolicyIsToldOfWhatOthersDo(t *testing.T) {
 	w := newWorld(t)
 	w.follow(policy, other)
 	bystander := types.NamespacedName{Namespace: "test", Name: "bystander"}
-	w.live.Follow(bystander, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
+	w.cache.Follow(bystander, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
 	w.forgetTold()
 
 	w.create(seen("u", "1", 1))
@@ -140,7 +140,7 @@ func TestAPolicyIsToldOfWhatOthersDo(t *testing.T) {
 	w.Consistently(w.toldOf).Should(BeEmpty(), "not of what makes no difference to what is planned")
 	w.Expect(w.client.Tracker().Delete(httpRoutes, "test", "web")).To(Succeed())
 	w.Eventually(w.toldOf).Should(ConsistOf(policy, other), "of one that goes")
-	w.Expect(w.live.Get(routeKind, webName)).To(BeNil())
+	w.Expect(w.cache.Get(routeKind, webName)).To(BeNil())
 }
 
 func TestAnObjectOfThatNameInAnotherNamespaceIsNobodysBusiness(t *testing.T) {
@@ -150,24 +150,24 @@ func TestAnObjectOfThatNameInAnotherNamespaceIsNobodysBusiness(t *testing.T) {
 	elsewhere.SetNamespace("elsewhere")
 	w.create(elsewhere)
 	w.Eventually(func() *Existing {
-		return w.live.Get(routeKind, types.NamespacedName{Namespace: "elsewhere", Name: "web"})
+		return w.cache.Get(routeKind, types.NamespacedName{Namespace: "elsewhere", Name: "web"})
 	}).ShouldNot(BeNil())
 	w.Consistently(w.toldOf).Should(BeEmpty())
-	w.Expect(w.live.Get(routeKind, webName)).To(BeNil())
+	w.Expect(w.cache.Get(routeKind, webName)).To(BeNil())
 }
 
 func TestWhoFollowsNothingIsToldNothing(t *testing.T) {
 	w := newWorld(t)
 	w.follow(policy, other)
-	w.live.Follow(policy, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
-	w.live.Follow(policy, nil, nil)
+	w.cache.Follow(policy, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
+	w.cache.Follow(policy, nil, nil)
 	w.create(seen("u", "1", 1))
 	w.Eventually(w.toldOf).Should(ConsistOf(other))
 	w.Consistently(w.toldOf).Should(ConsistOf(other))
 
-	w.live.Follow(other, nil, nil)
-	w.Expect(w.live.objects.Targets()).To(BeEmpty())
-	w.Expect(w.live.State(routeKind, "test")).To(Equal(watch.State{}), "a kind that nobody follows isn't watched")
+	w.cache.Follow(other, nil, nil)
+	w.Expect(w.cache.objects.Targets()).To(BeEmpty())
+	w.Expect(w.cache.State(routeKind, "test")).To(Equal(watch.State{}), "a kind that nobody follows isn't watched")
 }
 
 func TestAPolicyIsToldWhenItsKindCanBeWatched(t *testing.T) {
@@ -175,40 +175,40 @@ func TestAPolicyIsToldWhenItsKindCanBeWatched(t *testing.T) {
 	w.client.PrependReactor("list", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewForbidden(httpRoutes.GroupResource(), "", errors.New("not you"))
 	})
-	w.live.Follow(policy, []schema.GroupVersionKind{routeKind}, []Key{routeKey})
+	w.cache.Follow(policy, []schema.GroupVersionKind{routeKind}, []Key{routeKey})
 	w.Eventually(w.toldOf).Should(ConsistOf(policy), "that it can't")
-	w.Expect(w.live.State(routeKind, "test")).To(And(HaveField("Synced", BeFalse()), HaveField("Err", HaveOccurred())))
+	w.Expect(w.cache.State(routeKind, "test")).To(And(HaveField("Synced", BeFalse()), HaveField("Err", HaveOccurred())))
 	w.client.Lock()
 	w.client.ReactionChain = w.client.ReactionChain[1:]
 	w.client.Unlock()
-	w.Eventually(func() bool { return w.live.State(routeKind, "test").Synced }).Should(BeTrue())
+	w.Eventually(func() bool { return w.cache.State(routeKind, "test").Synced }).Should(BeTrue())
 	w.Eventually(w.toldOf).Should(ContainElements(policy, policy), "that it can")
 }
 
 func TestAWriteIsKnownBeforeTheWatchShowsIt(t *testing.T) {
 	w := newWorld(t)
 	w.follow(policy)
-	w.live.remember(web, seen("u", "10", 3))
+	w.cache.remember(web, seen("u", "10", 3))
 	w.Expect(w.generation()).To(BeEquivalentTo(3), "of a new object")
 
 	w.create(seen("u", "10", 3))
-	w.Eventually(func() int { return len(w.assumed()) }).Should(BeZero(), "the watch has shown it")
+	w.Eventually(func() int { return len(w.unshown()) }).Should(BeZero(), "the watch has shown it")
 	w.Expect(w.generation()).To(BeEquivalentTo(3))
 
-	w.live.remember(web, seen("u", "20", 4))
+	w.cache.remember(web, seen("u", "20", 4))
 	w.Expect(w.generation()).To(BeEquivalentTo(4), "of one that the watch shows as it was")
 	w.update(seen("u", "15", 3))
 	w.Consistently(w.generation).Should(BeEquivalentTo(4), "what is older than what was written does not count")
 	w.update(seen("u", "21", 5))
 	w.Eventually(w.generation).Should(BeEquivalentTo(5), "what is later does")
-	w.Expect(w.assumed()).To(BeEmpty())
+	w.Expect(w.unshown()).To(BeEmpty())
 }
 
-func (w *world) assumed() map[watch.Name]*liveObject {
-	w.live.mu.RLock()
-	defer w.live.mu.RUnlock()
-	copied := map[watch.Name]*liveObject{}
-	for name, o := range w.live.written {
+func (w *world) unshown() map[watch.Name]*cachedObject {
+	w.cache.mu.RLock()
+	defer w.cache.mu.RUnlock()
+	copied := map[watch.Name]*cachedObject{}
+	for name, o := range w.cache.written {
 		copied[name] = o
 	}
 	return copied
@@ -218,39 +218,39 @@ func TestAnAnswerThatTheWatchHasOvertakenDoesNotCount(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "12", 5))
 	w.follow(policy)
-	w.live.remember(web, seen("u", "11", 4))
+	w.cache.remember(web, seen("u", "11", 4))
 	w.Expect(w.generation()).To(BeEquivalentTo(5))
-	w.Expect(w.assumed()).To(BeEmpty())
-	w.live.remember(web, seen("u", "12", 5))
-	w.Expect(w.assumed()).To(BeEmpty())
+	w.Expect(w.unshown()).To(BeEmpty())
+	w.cache.remember(web, seen("u", "12", 5))
+	w.Expect(w.unshown()).To(BeEmpty())
 }
 
 func TestWhatTheWatchShowsCountsBeforeItTellsOfIt(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "12", 5))
 	w.follow(policy)
-	w.live.mu.Lock()
-	w.live.written[web] = summarize(seen("u", "11", 4))
-	w.live.mu.Unlock()
+	w.cache.mu.Lock()
+	w.cache.written[web] = summarize(seen("u", "11", 4))
+	w.cache.mu.Unlock()
 	w.Expect(w.generation()).To(BeEquivalentTo(5))
 }
 
 func TestNothingIsAssumedOfWhatNoPolicyFollows(t *testing.T) {
 	w := newWorld(t)
 	w.follow(policy, other)
-	w.live.remember(web, seen("u", "10", 3))
-	w.live.Follow(policy, nil, nil)
+	w.cache.remember(web, seen("u", "10", 3))
+	w.cache.Follow(policy, nil, nil)
 	w.Expect(w.generation()).To(BeEquivalentTo(3), "another policy follows it")
-	w.live.Follow(other, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
-	w.Expect(w.assumed()).To(BeEmpty(), "no watch may come to show it")
+	w.cache.Follow(other, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
+	w.Expect(w.unshown()).To(BeEmpty(), "no watch may come to show it")
 }
 
 func TestTheEchoOfAWriteIsNoNews(t *testing.T) {
 	w := newWorld(t)
 	w.follow(policy, other)
-	w.live.remember(web, seen("u", "10", 3))
+	w.cache.remember(web, seen("u", "10", 3))
 	w.create(seen("u", "10", 3))
-	w.Eventually(func() int { return len(w.assumed()) }).Should(BeZero())
+	w.Eventually(func() int { return len(w.unshown()) }).Should(BeZero())
 	w.Consistently(w.toldOf).Should(BeEmpty())
 
 	w.update(seen("u", "11", 4))
@@ -261,33 +261,33 @@ func TestAChangeThatFollowsAWriteIsNews(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "9", 2))
 	w.follow(policy, other)
-	w.live.remember(web, seen("u", "10", 3))
+	w.cache.remember(web, seen("u", "10", 3))
 	w.update(seen("u", "11", 4))
 	w.Eventually(w.toldOf).Should(ConsistOf(policy, other))
 	w.Expect(w.generation()).To(BeEquivalentTo(4))
-	w.Expect(w.assumed()).To(BeEmpty())
+	w.Expect(w.unshown()).To(BeEmpty())
 }
 
 func TestTheEndOfAnObjectEndsWhatIsAssumedOfIt(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "9", 2))
 	w.follow(policy)
-	w.live.remember(web, seen("u", "10", 3))
+	w.cache.remember(web, seen("u", "10", 3))
 	w.Expect(w.client.Tracker().Delete(httpRoutes, "test", "web")).To(Succeed())
 	w.Eventually(w.generation).Should(BeEquivalentTo(-1))
 	w.Eventually(w.toldOf).Should(ConsistOf(policy))
-	w.Expect(w.assumed()).To(BeEmpty())
+	w.Expect(w.unshown()).To(BeEmpty())
 }
 
 func TestTheEndOfAnObjectDoesNotEndWhatIsAssumedOfItsSuccessor(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "9", 2))
 	w.follow(policy)
-	w.live.remember(web, seen("successor", "11", 1))
+	w.cache.remember(web, seen("successor", "11", 1))
 	w.Expect(w.client.Tracker().Delete(httpRoutes, "test", "web")).To(Succeed())
 	w.Eventually(w.toldOf).Should(ConsistOf(policy))
 	w.Consistently(w.generation).Should(BeEquivalentTo(1))
-	w.Expect(w.live.Get(routeKind, webName).UID).To(BeEquivalentTo("successor"))
+	w.Expect(w.cache.Get(routeKind, webName).UID).To(BeEquivalentTo("successor"))
 }
 
 func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
@@ -311,15 +311,15 @@ func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.follow(policy)
-			done := w.live.beginWrite(web)
+			done := w.cache.beginWrite(web)
 			last := before
 			for _, u := range test.shown {
 				if u == nil {
-					w.live.changed(web.Target, last, nil)
+					w.cache.changed(web.Target, last, nil)
 					continue
 				}
 				now := summarize(u)
-				w.live.changed(web.Target, last, now)
+				w.cache.changed(web.Target, last, now)
 				last = now
 			}
 			w.Expect(w.toldOf()).To(BeEmpty(), "nobody is told before the answer is there")
@@ -329,7 +329,7 @@ func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
 			} else {
 				w.Expect(w.toldOf()).To(BeEmpty())
 			}
-			w.Expect(w.live.inFlight).To(BeEmpty())
+			w.Expect(w.cache.inFlight).To(BeEmpty())
 			if test.answer != nil && len(test.shown) == 0 {
 				w.Expect(w.generation()).To(Equal(test.answer.GetGeneration()))
 			}
@@ -341,8 +341,8 @@ func TestAKindIsWatchedAsLongAsSomebodyFollowsIt(t *testing.T) {
 	w := newWorld(t)
 	w.create(seen("u", "9", 2))
 	w.follow(policy, other)
-	w.live.Follow(policy, nil, nil)
+	w.cache.Follow(policy, nil, nil)
 	w.Expect(w.generation()).To(BeEquivalentTo(2))
-	w.live.Follow(other, nil, nil)
+	w.cache.Follow(other, nil, nil)
 	w.Expect(w.generation()).To(BeEquivalentTo(-1))
 }

@@ -26,7 +26,7 @@ func takeFields(ctx context.Context, client dynamic.ResourceInterface, step Step
 			ours[entry.APIVersion] = true
 		}
 	}
-	taken := make([]metav1.ManagedFieldsEntry, 0, len(fields))
+	claimed := make([]metav1.ManagedFieldsEntry, 0, len(fields))
 	for _, entry := range fields {
 		if entry.Manager == iter8v1alpha1.LegacyFieldManager && entry.Subresource == "" {
 			if ours[entry.APIVersion] {
@@ -36,12 +36,12 @@ func takeFields(ctx context.Context, client dynamic.ResourceInterface, step Step
 			entry.Operation = metav1.ManagedFieldsOperationApply
 			ours[entry.APIVersion] = true
 		}
-		taken = append(taken, entry)
+		claimed = append(claimed, entry)
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
 		"uid":             step.Existing.UID,
 		"resourceVersion": live.GetResourceVersion(),
-		"managedFields":   taken,
+		"managedFields":   claimed,
 	}})
 	if err != nil {
 		return err
