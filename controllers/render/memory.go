@@ -17,18 +17,19 @@ const (
 // Memory renders each Input once, as long as it remembers it: a variant that comes and goes has the same few
 // manifests rendered over and over. It may be used from several goroutines.
 //
-// What is built into the operator is rendered by the function Manifests, everything else by a Worker.
+// What is built into the operator is rendered by a Renderer, everything else by a Worker.
 type Memory struct {
-	worker  Worker
-	renders *lru.Cache // key of the request → manifests as JSON
+	renderer *Renderer
+	worker   Worker
+	renders  *lru.Cache // key of the request → manifests as JSON
 }
 
-// NewMemory makes an empty Memory.
+// NewMemory returns an empty Memory.
 func NewMemory(worker Worker) *Memory {
-	return &Memory{worker: worker, renders: lru.New(rememberedRenders)}
+	return &Memory{renderer: NewRenderer(), worker: worker, renders: lru.New(rememberedRenders)}
 }
 
-// Manifests is what the function of this name gives for the input. The digest stands for the content of the
+// Manifests returns what the function of this name does for the input. The digest stands for the content of the
 // input's chart, and is empty where it has none. See Worker for the errors of what isn't built in.
 func (m *Memory) Manifests(chartDigest string, in Input) ([]*unstructured.Unstructured, error) {
 	request, err := NewRequest(chartDigest, in)
@@ -38,7 +39,7 @@ func (m *Memory) Manifests(chartDigest string, in Input) ([]*unstructured.Unstru
 	if found, ok := m.renders.Get(request.Key); ok {
 		return Decode(found.([]byte))
 	}
-	var worker Worker = InProcess{}
+	var worker Worker = m.renderer
 	if !in.BuiltIn {
 		worker = m.worker
 	}

@@ -27,10 +27,10 @@ func remembered(t *testing.T, m *Memory, chartDigest string, in Input) any {
 
 func TestWhatWasRenderedIsRemembered(t *testing.T) {
 	g := NewWithT(t)
-	m := NewMemory(InProcess{})
+	m := NewMemory(NewRenderer())
 	first := remembered(t, m, "", once())
 	g.Expect(remembered(t, m, "", once())).To(Equal(first))
-	g.Expect(remembered(t, NewMemory(InProcess{}), "", once())).NotTo(Equal(first), "the template is one that tells")
+	g.Expect(remembered(t, NewMemory(NewRenderer()), "", once())).NotTo(Equal(first), "the template is one that tells")
 }
 
 func TestWhateverARenderDependsOnHasItRenderedAnew(t *testing.T) {
@@ -52,7 +52,7 @@ func TestWhateverARenderDependsOnHasItRenderedAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			m := NewMemory(InProcess{})
+			m := NewMemory(NewRenderer())
 			before := remembered(t, m, "", once())
 			changed := once()
 			change(&changed)
@@ -64,7 +64,7 @@ func TestWhateverARenderDependsOnHasItRenderedAnew(t *testing.T) {
 
 func TestAChartIsKnownByItsDigest(t *testing.T) {
 	g := NewWithT(t)
-	m := NewMemory(InProcess{})
+	m := NewMemory(NewRenderer())
 	c := func() Input { return input(chartOf(t, map[string]string{"templates/a.yaml": echo("uuidv4")}), nil) }
 	before := remembered(t, m, "sha256:1", c())
 	g.Expect(remembered(t, m, "sha256:1", c())).To(Equal(before), "wherever it is in memory")
@@ -73,7 +73,7 @@ func TestAChartIsKnownByItsDigest(t *testing.T) {
 
 func TestWhatIsRememberedIsAsItWasRendered(t *testing.T) {
 	g := NewWithT(t)
-	m := NewMemory(InProcess{})
+	m := NewMemory(NewRenderer())
 	in := inline(values(t, "{million: 1000000, fraction: 0.5}"), "apiVersion: v1\nkind: A\nspec: {port: 8000, million: {{ .Values.million }}, half: {{ .Values.fraction }}, none: null, list: [1, a]}\n")
 	first, err := m.Manifests("", in)
 	g.Expect(err).NotTo(HaveOccurred())
@@ -97,7 +97,7 @@ func TestWhatIsNotWorthRememberingIsRenderedEveryTime(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			m := NewMemory(InProcess{})
+			m := NewMemory(NewRenderer())
 			first, firstErr := m.Manifests("", test.in)
 			second, secondErr := m.Manifests("", test.in)
 			if test.err {
@@ -113,7 +113,7 @@ func TestWhatIsNotWorthRememberingIsRenderedEveryTime(t *testing.T) {
 
 func TestNothingRenderedIsRememberedToo(t *testing.T) {
 	g := NewWithT(t)
-	m := NewMemory(InProcess{})
+	m := NewMemory(NewRenderer())
 	for range 2 {
 		g.Expect(m.Manifests("", inline(nil, "{{/* nothing */}}"))).To(BeEmpty())
 	}
@@ -123,7 +123,7 @@ func TestNothingRenderedIsRememberedToo(t *testing.T) {
 // TestAMemoryIsForSeveralGoroutines is for the race detector.
 func TestAMemoryIsForSeveralGoroutines(t *testing.T) {
 	g := NewWithT(t)
-	m := NewMemory(InProcess{})
+	m := NewMemory(NewRenderer())
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {

@@ -67,10 +67,22 @@ type Resource struct {
 	PodLabels map[string]string
 }
 
+// Renderer renders in this process. It remembers nothing but the compiled schemas of charts, and may be used from several
+// goroutines.
+type Renderer struct {
+	schemas schemaCache
+}
+
+// NewRenderer returns a Renderer that has compiled no schema yet.
+func NewRenderer() *Renderer { return &Renderer{newSchemaCache()} }
+
+// Manifests renders an input by a Renderer of its own.
+func Manifests(in Input) ([]*unstructured.Unstructured, error) { return NewRenderer().Manifests(in) }
+
 // Manifests renders the chart: its manifests in the order of their files and of their place therein. Errors
 // name the template and, where Helm tells, the line; those about values wrap ErrInvalidValues.
-func Manifests(in Input) ([]*unstructured.Unstructured, error) {
-	values, err := renderValues(in)
+func (r *Renderer) Manifests(in Input) ([]*unstructured.Unstructured, error) {
+	values, err := r.renderValues(in)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +114,7 @@ func Manifests(in Input) ([]*unstructured.Unstructured, error) {
 	return manifests, nil
 }
 
-// renderFiles gives what each template rendered, by its name.
+// renderFiles returns what each template rendered, by its name.
 func renderFiles(in Input, values chartutil.Values) (map[string]string, error) {
 	if in.Chart == nil {
 		return renderInline(in, values)
@@ -120,7 +132,7 @@ func renderFiles(in Input, values chartutil.Values) (map[string]string, error) {
 
 // renderValues are what Helm hands to templates: the user's values over the chart's, checked against the
 // chart's schema, with the state of the variants under the reserved key.
-func renderValues(in Input) (chartutil.Values, error) {
+func (r *Renderer) renderValues(in Input) (chartutil.Values, error) {
 	if _, taken := in.Values[iter8v1alpha1.ReservedValuesKey]; taken {
 		return nil, fmt.Errorf("%w: the key %q is reserved for the state of the variants; remove it from spec.values",
 			ErrInvalidValues, iter8v1alpha1.ReservedValuesKey)
@@ -140,7 +152,7 @@ func renderValues(in Input) (chartutil.Values, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidValues, err)
 	}
-	if err := validate(c, rendered["Values"].(chartutil.Values)); err != nil {
+	if err := r.schemas.validate(c, rendered["Values"].(chartutil.Values)); err != nil {
 		return nil, err
 	}
 	return rendered, nil

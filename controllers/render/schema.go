@@ -19,9 +19,13 @@ import (
 	"k8s.io/utils/lru"
 )
 
-// schemas holds the compiled schemas of the charts that were last used: compiling one takes longer than the rest
+// schemaCache holds the compiled schemas of the charts that were last used: compiling one takes longer than the rest
 // of a render together. Charts in memory never change, so their address stands for their content.
-var schemas = lru.New(64) // weak.Pointer[chart.Chart] → *compiledSchema
+type schemaCache struct {
+	compiled *lru.Cache // weak.Pointer[chart.Chart] → *compiledSchema
+}
+
+func newSchemaCache() schemaCache { return schemaCache{lru.New(64)} }
 
 type compiledSchema struct {
 	once   sync.Once
@@ -30,9 +34,9 @@ type compiledSchema struct {
 }
 
 // validate checks values against the values.schema.json of a chart and of its dependencies.
-func validate(c *chart.Chart, values chartutil.Values) error {
+func (s schemaCache) validate(c *chart.Chart, values chartutil.Values) error {
 	if c.Schema != nil {
-		compiled := schemaOf(c)
+		compiled := s.schemaOf(c)
 		if compiled.err != nil {
 			return fmt.Errorf("values.schema.json of chart %s: %w", c.Name(), compiled.err)
 		}
@@ -45,19 +49,19 @@ func validate(c *chart.Chart, values chartutil.Values) error {
 		if err != nil {
 			continue
 		}
-		if err := validate(dependency, sub); err != nil {
+		if err := s.validate(dependency, sub); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func schemaOf(c *chart.Chart) *compiledSchema {
+func (s schemaCache) schemaOf(c *chart.Chart) *compiledSchema {
 	key := weak.Make(c) // which doesn't keep the chart in memory
-	entry, ok := schemas.Get(key)
+	entry, ok := s.compiled.Get(key)
 	if !ok {
 		entry = &compiledSchema{}
-		schemas.Add(key, entry) // two at once each compile their own
+		s.compiled.Add(key, entry) // two at once each compile their own
 	}
 	compiled := entry.(*compiledSchema)
 	compiled.once.Do(func() { compiled.schema, compiled.err = compile(c.Schema) })

@@ -12,12 +12,12 @@ import (
 
 // Twice renders an input two times. Where that doesn't give the same manifests the error wraps ErrNonDeterministic:
 // such an object would be written anew, with another content, whenever anything makes it be rendered.
-func Twice(in Input) ([]*unstructured.Unstructured, error) {
-	first, err := Manifests(in)
+func (r *Renderer) Twice(in Input) ([]*unstructured.Unstructured, error) {
+	first, err := r.Manifests(in)
 	if err != nil {
 		return nil, err
 	}
-	second, err := Manifests(in)
+	second, err := r.Manifests(in)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func nameOf(i int, a, b *unstructured.Unstructured) string {
 	return a.GetKind() + " " + a.GetName()
 }
 
-// difference gives the path of the first field, in the order of their names, that two values differ in.
+// difference returns the path of the first field, in the order of their names, that two values differ in.
 func difference(a, b any, path string) (string, bool) {
 	switch a := a.(type) {
 	case map[string]any:

@@ -20,7 +20,7 @@ func TestWhatIsNotTheSameTwiceIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			for _, in := range []Input{inline(nil, test.template), input(chartOf(t, map[string]string{"templates/a.yaml": test.template}), nil)} {
-				_, err := Twice(in)
+				_, err := NewRenderer().Twice(in)
 				g.Expect(err).To(MatchError(ErrNonDeterministic))
 				g.Expect(err).To(MatchError(ContainSubstring(test.want)))
 			}
@@ -33,7 +33,7 @@ func TestWhatIsTheSameTwiceIsRendered(t *testing.T) {
 	in := inline(values(t, "{a: {b: [1, 0.5, null, text, {c: {}}]}}"), echo(".Values.a"), `{{/* at `+"{{ uuidv4 }}"+` */}}`, "# {{ uuidv4 }}, which is no object\n")
 	want, err := Manifests(in)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(Twice(in)).To(Equal(want))
+	g.Expect(NewRenderer().Twice(in)).To(Equal(want))
 }
 
 func TestMoreObjectsTheSecondTimeAreNotTheSame(t *testing.T) {

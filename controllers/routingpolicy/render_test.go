@@ -15,7 +15,6 @@ import (
 
 // answering is a worker with one answer to all it is asked.
 type answering struct {
-	render.InProcess
 	err   error
 	asked int
 }
@@ -25,7 +24,7 @@ func (a *answering) Render(request render.Request) ([]byte, error) {
 	if a.err != nil {
 		return nil, a.err
 	}
-	return a.InProcess.Render(request)
+	return render.NewRenderer().Render(request)
 }
 
 func rendering(worker render.Worker) *Reconciler {

@@ -149,7 +149,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		Observer:     observer,
 		Charts:       sources,
 		Capabilities: NewCapabilities(served(gateway()), routeKinds, ignore),
-		Renders:      render.NewMemory(render.InProcess{}),
+		Renders:      render.NewMemory(render.NewRenderer()),
 		Routes:       routes,
 		Gateways:     gateways.New(t.Context(), gateways.Options{Client: w.cluster, Mapper: mapper}),
 		Executor:     &apply.Executor{Mapper: mapper, Cache: routes},

@@ -60,7 +60,7 @@ func serveWithLimits(memory string) error {
 
 // serve answers until the other side is gone.
 func serve(in io.Reader, out io.Writer) error {
-	s := &server{in: bufio.NewReader(in), out: bufio.NewWriter(out)}
+	s := &server{in: bufio.NewReader(in), out: bufio.NewWriter(out), renderer: render.NewRenderer()}
 	if err := writeFrame(s.out, frameReady, nil); err != nil {
 		return err
 	}
@@ -93,9 +93,10 @@ func mapped() int64 {
 }
 
 type server struct {
-	in   *bufio.Reader
-	out  *bufio.Writer
-	kept kept
+	in       *bufio.Reader
+	out      *bufio.Writer
+	kept     kept
+	renderer *render.Renderer
 }
 
 func (s *server) expect(kind byte) ([]byte, error) {
@@ -117,7 +118,7 @@ func (s *server) answer(input []byte) (kind byte, content []byte, err error) {
 			return 0, nil, err
 		}
 	}
-	manifests, err := render.Twice(in)
+	manifests, err := s.renderer.Twice(in)
 	if err == nil {
 		content, err = render.Encode(manifests)
 	}

@@ -2,7 +2,7 @@
 // bounded in one's own: a template that renders templates recurses until the stack is used up, which no Go program
 // survives, and `until 2000000000` takes all memory there is.
 //
-//	reconcilers ── Render ──▶ queue ──▶ child ── input, chart ──▶ serve: limits, render.Twice
+//	reconcilers ── Render ──▶ queue ──▶ child ── input, chart ──▶ serve: limits, Renderer.Twice
 //	     ▲                                │                         │
 //	     └────── Notify ◀───── answer ────┴──◀── manifests, error ──┘
 //
