@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -39,19 +40,27 @@ type Result struct {
 	Failures []Failure
 }
 
-// Retry tells whether some failure may pass by itself without any event that would tell of it.
-func (r Result) Retry() bool {
-	for _, f := range r.Failures {
-		switch f.Reason {
-		case iter8v1alpha1.ReasonApplyFailed, iter8v1alpha1.ReasonPruneFailed, iter8v1alpha1.ReasonForbidden:
-			return true
-		case iter8v1alpha1.ReasonKindNotServed:
-			if isNotServed(f.Err) { // which the watch of the kind hasn't noticed yet
-				return true
-			}
+// Reason returns the reason of all failures together: of the first that is tried again, else of the first that waits for
+// something, else of the first. There must be one.
+func (r Result) Reason() string {
+	for _, recovery := range []iter8v1alpha1.Recovery{iter8v1alpha1.Retries, iter8v1alpha1.Waits} {
+		if i := slices.IndexFunc(r.Failures, func(f Failure) bool { return f.recovery() == recovery }); i >= 0 {
+			return r.Failures[i].Reason
 		}
 	}
-	return false
+	return r.Failures[0].Reason
+}
+
+// Retry reports whether some failure may pass by itself without any event that would tell of it.
+func (r Result) Retry() bool {
+	return slices.ContainsFunc(r.Failures, func(f Failure) bool {
+		return f.recovery() == iter8v1alpha1.Retries || isNotServed(f.Err) // which the watch of the kind hasn't noticed yet
+	})
+}
+
+func (f Failure) recovery() iter8v1alpha1.Recovery {
+	r, _ := iter8v1alpha1.LookupReason(f.Reason)
+	return r.Recovery
 }
 
 // Terminating tells whether the namespace is on its way out, with all that is in it.
@@ -114,7 +123,7 @@ func (x *Executor) take(ctx context.Context, client dynamic.Interface, owner Own
 	case Conflict:
 		return nil, conflict(step)
 	case Wait:
-		return entry, &Failure{Reason: iter8v1alpha1.ReasonOwnershipConflict,
+		return entry, &Failure{Reason: iter8v1alpha1.ReasonTerminating,
 			Message: fmt.Sprintf("%s %s is being deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
 	case Delete:
 		if blocked {
@@ -204,7 +213,7 @@ func ignoreGone(err error) error {
 }
 
 func conflict(step Step) *Failure {
-	owner := "nobody controls it"
+	owner := "nothing controls it"
 	if c := step.Existing.Controller; c != nil {
 		owner = fmt.Sprintf("%s %s controls it", c.Kind, c.Name)
 	} else if step.Existing.Managers != "" {
@@ -224,12 +233,14 @@ func conflict(step Step) *Failure {
 // reasonOf tells what may pass by itself from what the apiserver will always refuse.
 func reasonOf(step Step, err error) string {
 	switch {
+	case isUnknownField(err):
+		return iter8v1alpha1.ReasonUnsupportedByCluster
+	case isUnwell(err):
+		return iter8v1alpha1.ReasonApplyFailed
 	case meta.IsNoMatchError(err), isNotServed(err), errors.Is(err, watch.ErrNotServed):
 		return iter8v1alpha1.ReasonKindNotServed
 	case apierrors.IsForbidden(err):
 		return iter8v1alpha1.ReasonForbidden
-	case isUnknownField(err):
-		return iter8v1alpha1.ReasonUnsupportedByCluster
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		return iter8v1alpha1.ReasonRejected
 	case apierrors.IsConflict(err) && step.Action == Create:
@@ -237,6 +248,12 @@ func reasonOf(step Step, err error) string {
 	default:
 		return iter8v1alpha1.ReasonApplyFailed
 	}
+}
+
+// isUnwell recognizes an answer that says nothing of the request: the apiserver, or a webhook, can't handle it now.
+func isUnwell(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && (status.Status().Code >= http.StatusInternalServerError || status.Status().Code == http.StatusTooManyRequests)
 }
 
 // isNotServed recognizes the answer to a write of a kind that the cluster doesn't serve any more. That its namespace is
@@ -250,7 +267,7 @@ func NotServed(kind schema.GroupVersionKind) string {
 	return fmt.Sprintf("the cluster does not serve %s %s; install its CustomResourceDefinition", kind.GroupVersion(), kind.Kind)
 }
 
-// isUnknownField recognises a manifest with a field that its kind doesn't have, which the apiserver answers
+// isUnknownField recognizes a manifest with a field that its kind doesn't have, which the apiserver answers
 // with an internal error (500) to a server-side apply.
 func isUnknownField(err error) bool {
 	return strings.Contains(err.Error(), "field not declared in schema")

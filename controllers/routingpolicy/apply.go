@@ -33,36 +33,33 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
 			// With its kind, all objects in the inventory are gone.
 		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):
-			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, apply.NotServed(kind))
+			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, errors.New(apply.NotServed(kind)))
 		case !state.Synced:
-			return s.fail(condition, iter8v1alpha1.ReasonForbidden, fmt.Sprintf("%s can't be watched: %s", kind.GroupKind(), state.Err))
+			return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, fmt.Errorf("%s can't be watched: %w", kind.GroupKind(), state.Err))
 		}
 	}
 	steps, full, err := r.plan(s, kinds)
 	if err != nil {
-		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
+		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err)
 	}
 	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
 	if err != nil {
-		s.retry = err
-		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
+		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err)
 	}
 	if lack := r.Executor.Preflight(ctx, account, steps); lack != nil {
-		s.retry = lack.Err
-		return s.fail(condition, lack.Reason, lack.Message)
+		return s.fail(condition, lack.Reason, errors.New(lack.Message))
 	}
 	if announced, differs := apply.Announced(s.policy.Status.Applied, steps); differs {
 		status := s.policy.Status
 		status.Applied = announced
-		if err := r.patchStatus(ctx, s, status); err != nil {
-			if apierrors.IsConflict(err) {
-				s.again = conflictRetry
-				return await
-			}
-			if !apierrors.IsNotFound(err) {
-				s.retry = fmt.Errorf("recording what is about to be applied: %w", err)
-			}
-			return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, "recording what is about to be applied: "+err.Error())
+		switch err := r.patchStatus(ctx, s, status); {
+		case apierrors.IsConflict(err):
+			s.again = conflictRetry
+			return await
+		case apierrors.IsNotFound(err):
+			return await // the policy is gone
+		case err != nil:
+			return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, fmt.Errorf("recording what is about to be applied: %w", err))
 		}
 	}
 	result := r.Executor.Execute(ctx, account.Client, s.owner(), steps)
@@ -85,17 +82,17 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	messages := make([]string, 0, len(result.Failures))
 	for _, f := range result.Failures {
 		messages = append(messages, f.Message)
-		s.retry = errors.Join(s.retry, f.Err)
 		if f.Reason == iter8v1alpha1.ReasonForbidden {
 			account.Denied()
 		}
 	}
-	if !result.Retry() {
-		s.retry = nil
-		// What refused may be an admission policy, of whose changes nobody tells.
-		s.again = interval(s.policy)
+	failure := errors.New(strings.Join(messages, "; "))
+	if result.Retry() {
+		s.retry = failure // also for a kind that isn't served while its watch hasn't noticed
+	} else {
+		s.again = interval(s.policy) // what refused may be an admission policy, of whose changes there is no event
 	}
-	return s.fail(condition, result.Failures[0].Reason, strings.Join(messages, "; "))
+	return s.fail(condition, result.Reason(), failure)
 }
 
 // plan returns the steps to take; where the inventory is too full for these, those that make room, and the message.
