@@ -161,9 +161,10 @@ manifests: ## Generate CRDs and RBAC into config/, and copy them into the operat
 	cp config/rbac/legacy/role.yaml charts/iter8-operator/files/legacy-role.yaml
 
 .PHONY: docs
-docs: ## Generate the API's reference: docs/api.md.
+docs: ## Generate the references of the API and of its reasons: docs/api.md, docs/reasons.md.
 	mkdir -p docs
 	$(TOOL) crd-ref-docs --source-path=api/v1alpha1 --config=test/tools/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
+	$(RUN) ./cmd/kubectl-iter8 explain --output markdown > docs/reasons.md
 
 .PHONY: golden
 golden: programs ## Write the golden files again from what is rendered now.

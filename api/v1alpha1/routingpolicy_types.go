@@ -98,7 +98,7 @@ type ChartReference struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule="self.matches('^(https?|oci)://.+')",message="a repository's address starts with https://, http:// or oci://; leave it out for the charts that are built into the operator"
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[@?#]')",message="a repository's address has no user, query or fragment; credentials belong into the Secret that secretRef names"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[@?#]')",message="a repository's address has no user, query or fragment; credentials belong in the Secret that secretRef names"
 	Repository string `json:"repository,omitempty"`
 
 	// name of the chart. Built in are: mirror, mirror-istio. In an oci:// registry it may carry the digest of the chart's manifest,

@@ -90,7 +90,7 @@ type ReadyWhen struct {
 	Conditions []string `json:"conditions,omitempty"`
 
 	// cel is an expression in the Common Expression Language over the variable object, the whole resource.
-	// It gives true when the resource is ready: object.status.readyReplicas >= 2. Guard fields that may be
+	// It returns true when the resource is ready: object.status.readyReplicas >= 2. Guard fields that may be
 	// absent with has(); an expression that fails leaves the variant as it was last known.
 	// +optional
 	// +kubebuilder:validation:MinLength=1

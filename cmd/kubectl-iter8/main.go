@@ -1,4 +1,5 @@
-// Command kubectl-iter8 is a plugin of kubectl: what the operator does with Iter8's ConfigMaps, from a terminal.
+// Command kubectl-iter8 is a plugin of kubectl: what the operator does with Iter8's ConfigMaps, from a terminal, and what the
+// reasons mean that it gives.
 package main
 
 import (
@@ -42,11 +43,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kubectl-iter8",
-		Short:         "Work with what Iter8 left in a cluster, or in files",
+		Short:         "Convert what Iter8 left in a cluster or in files, and explain what the operator reports",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl iter8"},
 	}
-	root.AddCommand(newConvertCommand())
+	root.AddCommand(newConvertCommand(), newExplainCommand())
 	return root
 }

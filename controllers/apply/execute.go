@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -44,19 +45,27 @@ type Result struct {
 	Failures []Failure
 }
 
-// Retry reports whether some failure may pass by itself without any event that would trigger the policy.
-func (r Result) Retry() bool {
-	for _, f := range r.Failures {
-		switch f.Reason {
-		case iter8v1alpha1.ReasonApplyFailed, iter8v1alpha1.ReasonPruneFailed, iter8v1alpha1.ReasonForbidden:
-			return true
-		case iter8v1alpha1.ReasonKindNotServed:
-			if isNotServed(f.Err) { // which the watch of the kind hasn't noticed yet
-				return true
-			}
+// Reason returns the reason of all failures together: of the first that is tried again, else of the first that waits for
+// something, else of the first. There must be one.
+func (r Result) Reason() string {
+	for _, recovery := range []iter8v1alpha1.Recovery{iter8v1alpha1.Retries, iter8v1alpha1.Waits} {
+		if i := slices.IndexFunc(r.Failures, func(f Failure) bool { return f.recovery() == recovery }); i >= 0 {
+			return r.Failures[i].Reason
 		}
 	}
-	return false
+	return r.Failures[0].Reason
+}
+
+// Retry reports whether some failure may pass by itself without any event that would tell of it.
+func (r Result) Retry() bool {
+	return slices.ContainsFunc(r.Failures, func(f Failure) bool {
+		return f.recovery() == iter8v1alpha1.Retries || isNotServed(f.Err) // which the watch of the kind hasn't noticed yet
+	})
+}
+
+func (f Failure) recovery() iter8v1alpha1.Recovery {
+	r, _ := iter8v1alpha1.LookupReason(f.Reason)
+	return r.Recovery
 }
 
 // Terminating reports whether the namespace is on its way out, with all that is in it.
@@ -119,7 +128,7 @@ func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, ow
 	case Conflict:
 		return nil, conflict(step)
 	case Wait:
-		return entry, &Failure{Reason: iter8v1alpha1.ReasonOwnershipConflict,
+		return entry, &Failure{Reason: iter8v1alpha1.ReasonTerminating,
 			Message: fmt.Sprintf("%s %s is being deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
 	case Delete:
 		if blocked {
@@ -229,12 +238,14 @@ func conflict(step Step) *Failure {
 // reasonOf tells what may pass by itself from what the apiserver will always refuse.
 func reasonOf(step Step, err error) string {
 	switch {
+	case isUnknownField(err):
+		return iter8v1alpha1.ReasonUnsupportedByCluster
+	case isUnwell(err):
+		return iter8v1alpha1.ReasonApplyFailed
 	case meta.IsNoMatchError(err), isNotServed(err), errors.Is(err, watch.ErrNotServed):
 		return iter8v1alpha1.ReasonKindNotServed
 	case apierrors.IsForbidden(err):
 		return iter8v1alpha1.ReasonForbidden
-	case isUnknownField(err):
-		return iter8v1alpha1.ReasonUnsupportedByCluster
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		return iter8v1alpha1.ReasonRejected
 	case apierrors.IsConflict(err) && step.Action == Create:
@@ -242,6 +253,12 @@ func reasonOf(step Step, err error) string {
 	default:
 		return iter8v1alpha1.ReasonApplyFailed
 	}
+}
+
+// isUnwell recognizes an answer that says nothing of the request: the apiserver, or a webhook, can't handle it now.
+func isUnwell(err error) bool {
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && (status.Status().Code >= http.StatusInternalServerError || status.Status().Code == http.StatusTooManyRequests)
 }
 
 // isNotServed recognizes the answer to a write of a kind that the cluster doesn't serve any more. That its namespace is

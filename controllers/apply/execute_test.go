@@ -132,6 +132,9 @@ func TestStepsThatCallNothing(t *testing.T) {
 				w.Expect(result.Failures).To(BeEmpty())
 			}
 			w.Expect(result.Retry()).To(BeFalse(), "an event tells of its end")
+			if test.action == Wait {
+				w.Expect(result.Reason()).To(Equal("Terminating"))
+			}
 		})
 	}
 }
@@ -229,7 +232,10 @@ func TestWhyAnObjectCouldNotBeApplied(t *testing.T) {
 		"the apiserver has no time":   {nil, "", apierrors.NewServerTimeout(resource, "patch", 1), iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: The patch operation"},
 		"the apiserver is unwell":     {ours("web"), "", apierrors.NewInternalError(errors.New("etcd")), iter8v1alpha1.ReasonApplyFailed, true, "Internal error occurred: etcd"},
 		"there are too many requests": {nil, "", apierrors.NewTooManyRequests("later", 1), iter8v1alpha1.ReasonApplyFailed, true, "later"},
-		"it can't be reached":         {ours("web"), "", errors.New("connection refused"), iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: connection refused"},
+		"a webhook is unwell, and words it like a refusal": {ours("web"), "", &apierrors.StatusError{ErrStatus: metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusServiceUnavailable, Reason: metav1.StatusReasonForbidden, Message: "restarting"}},
+			iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: restarting"},
+		"it can't be reached": {ours("web"), "", errors.New("connection refused"), iter8v1alpha1.ReasonApplyFailed, true, "applying HTTPRoute web: connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -318,6 +324,29 @@ func TestWhatComesOfADelete(t *testing.T) {
 			w.Expect(result.Failures).To(Equal([]Failure{{Reason: iter8v1alpha1.ReasonPruneFailed, Message: test.message, Err: test.answer}}))
 			w.Expect(result.Retry()).To(BeTrue())
 			w.Expect(result.Inventory).To(Equal(inventory), "it stays listed")
+		})
+	}
+}
+
+func TestTheReasonOfSeveralFailures(t *testing.T) {
+	for name, test := range map[string]struct {
+		reasons []string
+		want    string
+		retry   bool
+	}{
+		"one":                                      {[]string{"Rejected"}, "Rejected", false},
+		"several that stall, of which the first":   {[]string{"Rejected", "OwnershipConflict"}, "Rejected", false},
+		"what is waited for, before what stalls":   {[]string{"Rejected", "Terminating", "KindNotServed"}, "Terminating", false},
+		"what is tried again, before all of these": {[]string{"Rejected", "Terminating", "PruneFailed", "ApplyFailed"}, "PruneFailed", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			var result Result
+			for _, r := range test.reasons {
+				result.Failures = append(result.Failures, Failure{Reason: r})
+			}
+			g.Expect(result.Reason()).To(Equal(test.want))
+			g.Expect(result.Retry()).To(Equal(test.retry))
 		})
 	}
 }

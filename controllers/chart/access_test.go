@@ -101,8 +101,8 @@ func TestSecretsThatDoNotFit(t *testing.T) {
 		"a user without a password":      {"secretRef", map[string][]byte{"username": []byte("me")}, "has one of username and password, and must have both"},
 		"two kinds of credentials":       {"secretRef", map[string][]byte{"username": []byte("me"), "password": []byte("a"), "token": []byte("b")}, "must have one of"},
 		"a token of two lines":           {"secretRef", map[string][]byte{"token": []byte("a\nb: c")}, "has a token that no header can hold"},
-		"a configuration that is none":   {"secretRef", map[string][]byte{".dockerconfigjson": []byte("internal-secret")}, "its .dockerconfigjson is none"},
-		"an auth that is none":           {"secretRef", map[string][]byte{".dockerconfigjson": []byte(`{"auths":{"a.io":{"auth":"internal-secret!"}}}`)}, "its .dockerconfigjson is none"},
+		"a configuration that is none":   {"secretRef", map[string][]byte{".dockerconfigjson": []byte("internal-secret")}, "its .dockerconfigjson is not valid"},
+		"an auth that is none":           {"secretRef", map[string][]byte{".dockerconfigjson": []byte(`{"auths":{"a.io":{"auth":"internal-secret!"}}}`)}, "its .dockerconfigjson is not valid"},
 		"an authority without a ca.crt":  {"caSecretRef", map[string][]byte{"tls.crt": []byte("a")}, "invalid secret: Secret the-one of spec.chart.caSecretRef has no ca.crt"},
 		"an authority that is none":      {"caSecretRef", map[string][]byte{"ca.crt": []byte("internal-secret")}, "ca.crt of spec.chart.caSecretRef holds no certificate in PEM"},
 		"a keyring without pubring.gpg":  {"verify", map[string][]byte{"keyring.gpg": keyring}, "Secret the-one of spec.chart.verify.keyringSecretRef has no pubring.gpg"},
@@ -142,7 +142,7 @@ func TestSecretsThatDoNotFit(t *testing.T) {
 			g.Expect(got.Err).To(MatchError(ErrInvalidSecret))
 			g.Expect(got.Err).To(MatchError(ContainSubstring(test.message)))
 			g.Expect(got.Err).To(MatchError(Not(ContainSubstring("internal-secret"))))
-			g.Expect(Passes(got.Err)).To(BeTrue())
+			g.Expect(retries(got.Err)).To(BeTrue())
 		})
 	}
 }
@@ -182,14 +182,14 @@ func TestInsecure(t *testing.T) {
 		kind     error
 	}{
 		"http, allowed":                                   {plain.URL, false, true, nil},
-		"http, not allowed":                               {plain.URL, false, false, ErrUnsupportedRepository},
+		"http, not allowed":                               {plain.URL, false, false, ErrRepositoryNotAllowed},
 		"a certificate that nobody vouches for":           {self.URL, true, true, nil},
-		"the same, not allowed":                           {self.URL, true, false, ErrUnsupportedRepository},
+		"the same, not allowed":                           {self.URL, true, false, ErrRepositoryNotAllowed},
 		"the same, allowed and not asked for":             {self.URL, false, true, ErrRepositoryUnavailable},
 		"a registry without TLS":                          {"oci://" + plainRegistry.Host + "/charts", true, true, nil},
 		"a registry without TLS, not asked for":           {"oci://" + plainRegistry.Host + "/charts", false, true, ErrRepositoryUnavailable},
 		"a registry with an expired certificate":          {"oci://" + selfRegistry.Host + "/charts", true, true, nil},
-		"a registry that is insecure, and not allowed to": {"oci://" + selfRegistry.Host + "/charts", true, false, ErrUnsupportedRepository},
+		"a registry that is insecure, and not allowed to": {"oci://" + selfRegistry.Host + "/charts", true, false, ErrRepositoryNotAllowed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -255,7 +255,7 @@ func TestVerify(t *testing.T) {
 				}
 				g.Expect(got.Chart).To(BeNil())
 				g.Expect(got.Err).To(Or(MatchError(ErrUnverified), MatchError(ErrTooLarge)))
-				g.Expect(Passes(got.Err)).To(BeFalse(), "it isn't the repository's fault as well")
+				g.Expect(retries(got.Err)).To(BeFalse(), "it isn't the repository's fault as well")
 				g.Expect(got.Err).To(MatchError(ContainSubstring(test.message)))
 				g.Expect(got.Err).To(MatchError(Not(ContainSubstring("internal-secret"))))
 

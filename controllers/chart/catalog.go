@@ -147,7 +147,7 @@ func (s *Sources) read(ctx context.Context, r *catalog, j job, creds Credentials
 		r.failures++
 		r.err, r.fetched = err, time.Time{}
 		wait := s.backoff(r.failures, j.interval)
-		if !Passes(err) {
+		if !retries(err) {
 			wait = s.lengthened(j.interval, intervalJitter)
 		}
 		r.retry = s.clock.Now().Add(wait)

@@ -61,7 +61,7 @@ func LoadBuiltIn(files fs.FS) (*BuiltIn, error) {
 func (b *BuiltIn) Resolve(ref iter8v1alpha1.ChartReference) (*Chart, error) {
 	if ref.Repository != "" {
 		return nil, fmt.Errorf("%w: %s: this operator renders its built-in charts only (%s); leave spec.chart.repository out to use one",
-			ErrUnsupportedRepository, ref.Repository, b.names())
+			ErrRepositoryNotAllowed, ref.Repository, b.names())
 	}
 	c, ok := b.charts[ref.Name]
 	if !ok {

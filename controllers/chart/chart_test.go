@@ -56,8 +56,8 @@ func TestResolve(t *testing.T) {
 			message: `chart not found: no chart "folder" is built into the operator; there are: canary, mirror`,
 		},
 		"a repository, even for the name of a built-in chart": {
-			ref: iter8v1alpha1.ChartReference{Repository: "https://charts.example.com", Name: "mirror"}, err: ErrUnsupportedRepository,
-			message: "unsupported repository: https://charts.example.com: this operator renders its built-in charts only (canary, mirror); leave spec.chart.repository out to use one",
+			ref: iter8v1alpha1.ChartReference{Repository: "https://charts.example.com", Name: "mirror"}, err: ErrRepositoryNotAllowed,
+			message: "repository not allowed: https://charts.example.com: this operator renders its built-in charts only (canary, mirror); leave spec.chart.repository out to use one",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

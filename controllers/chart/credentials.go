@@ -101,7 +101,7 @@ func authentication(name string, data map[string][]byte) (Credentials, error) {
 		return Credentials{}, fmt.Errorf("%w: Secret %s of spec.chart.secretRef: its .dockerconfigjson has more than %s", ErrInvalidSecret, name, fetch.Size(maxDockerConfig))
 	case len(c.DockerConfig) > 0:
 		if _, err := c.registries(); err != nil {
-			return Credentials{}, fmt.Errorf("%w: Secret %s of spec.chart.secretRef: its .dockerconfigjson is none", ErrInvalidSecret, name)
+			return Credentials{}, fmt.Errorf("%w: Secret %s of spec.chart.secretRef: its .dockerconfigjson is not valid", ErrInvalidSecret, name)
 		}
 	}
 	return c, nil

@@ -56,13 +56,13 @@ func TestNobodyIsLedToTheDecoy(t *testing.T) {
 		}, []error{ErrForbiddenAddress}},
 		"by an entry of the index, without TLS": {func(_ *Request, s *repository.Server, _ *repository.Registry, decoy string) {
 			s.AddEntry("mirror", "2.0.0", "http://"+decoy+"/mirror-2.0.0.tgz", "")
-		}, []error{ErrUnsupportedRepository}},
+		}, []error{ErrRepositoryNotAllowed}},
 		"by an entry of the index, in a registry": {func(_ *Request, s *repository.Server, _ *repository.Registry, decoy string) {
 			s.AddEntry("mirror", "2.0.0", "oci://"+decoy+"/charts/mirror:2.0.0", "")
 		}, []error{ErrForbiddenAddress}},
 		"by an entry of the index that is a file": {func(_ *Request, s *repository.Server, _ *repository.Registry, _ string) {
 			s.AddEntry("mirror", "2.0.0", "file:///etc/passwd", "")
-		}, []error{ErrUnsupportedRepository}},
+		}, []error{ErrRepositoryNotAllowed}},
 		"by the realm of a registry, with credentials": {func(ask *Request, _ *repository.Server, r *repository.Registry, decoy string) {
 			ask.Chart.Repository = "oci://" + r.Host + "/charts"
 			r.Require(repository.Auth{Username: "me", Password: "secret", Bearer: true, Realm: "https://" + decoy + "/token"})
@@ -222,7 +222,7 @@ func TestHostileRegistries(t *testing.T) {
 	}{
 		"an image that is no chart":          {manifest: manifest(`{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:a","size":1}`), kind: ErrInvalidArchive, message: "what the registry has is no Helm chart (oci://HOST/charts/mirror)"},
 		"a manifest of null":                 {manifest: []byte("null"), kind: ErrInvalidArchive, message: "what the registry has is no Helm chart"},
-		"a manifest that is none":            {manifest: []byte("internal-secret"), kind: ErrInvalidArchive, message: "the manifest is none"},
+		"a manifest that is none":            {manifest: []byte("internal-secret"), kind: ErrInvalidArchive, message: "the manifest is not valid"},
 		"a manifest that is too large":       {manifest: make([]byte, 2<<20), kind: ErrTooLarge, message: "the manifest has more than 64Ki"},
 		"a layer that says it is large":      {manifest: manifest(layer("sha256:"+repository.Digest(archive), 1<<40)), kind: ErrTooLarge, message: "larger than the 10Mi"},
 		"a layer that says it is small":      {manifest: manifest(layer("sha256:"+repository.Digest(archive), 1)), kind: ErrRepositoryUnavailable, message: "oci://HOST/charts/mirror: it can't be fetched"},
@@ -257,7 +257,7 @@ func TestHostileRegistries(t *testing.T) {
 			}
 		}, kind: ErrInvalidArchive, message: "and the manifest says sha256:" + repository.Digest(archive)},
 		"no such chart": {answer: func(http.Handler) http.HandlerFunc { return repository.Status(404) }, kind: ErrChartNotFound,
-			message: "chart not found: oci://HOST/charts/mirror: the registry has nothing of this name, or shows it to nobody without credentials"},
+			message: "chart not found: oci://HOST/charts/mirror: the registry has nothing of this name, or shows it only to clients with credentials"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

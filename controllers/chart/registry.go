@@ -118,7 +118,7 @@ type remoteChart struct {
 func (s *Sources) connect(name, origin string, t target, creds Credentials, plain bool) (*remoteChart, error) {
 	repository, err := remote.NewRepository(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: oci://%s is no valid name in a registry", ErrUnsupportedRepository, name)
+		return nil, fmt.Errorf("%w: oci://%s is no valid name in a registry", ErrRepositoryNotAllowed, name)
 	}
 	scheme := "https"
 	if plain {
@@ -203,7 +203,7 @@ func (r *remoteChart) find(ctx context.Context, t target) (manifest, error) {
 	case errors.Is(err, errdef.ErrTooManyPages):
 		return manifest{}, explain("%w: %s has more than %d tags, or %d pages of them; a version that is no range is found without them", ErrTooLarge, r.address(), maxTags, maxTagPages)
 	case isNotFound(err):
-		return manifest{}, explain("%w: %s: the registry has nothing of this name, or shows it to nobody without credentials", ErrChartNotFound, r.address())
+		return manifest{}, explain("%w: %s: the registry has nothing of this name, or shows it only to clients with credentials", ErrChartNotFound, r.address())
 	case err != nil:
 		return manifest{}, err
 	case chosen.best == nil:
@@ -234,7 +234,7 @@ func (r *remoteChart) manifest(ctx context.Context, reference, version string) (
 		return manifest{}, explain("%w: %s: the manifest that the registry has for %s has another digest", ErrInvalidArchive, r.address(), reference)
 	}
 	if err := json.Unmarshal(data, &m.content); err != nil {
-		return manifest{}, explain("%w: %s: the manifest is none", ErrInvalidArchive, r.address())
+		return manifest{}, explain("%w: %s: the manifest is not valid", ErrInvalidArchive, r.address())
 	}
 	return m, nil
 }

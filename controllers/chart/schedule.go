@@ -197,7 +197,7 @@ func (s *Sources) accept(src *source, f found) (bool, error) {
 // after is how long a source waits after a failure. retry is when its repository is tried again, if that is known.
 func (s *Sources) after(src *source, retry time.Time, err error) time.Duration {
 	switch {
-	case !Passes(err):
+	case !retries(err):
 		return s.lengthened(src.interval(), intervalJitter)
 	case !retry.IsZero():
 		return max(retry.Sub(s.clock.Now()), 0)

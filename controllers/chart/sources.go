@@ -273,4 +273,4 @@ func (s *Sources) opened() (*store.Store, error) {
 }
 
 // errGone ends an attempt whose source nobody asks for any more.
-var errGone = errors.New("nobody asks for the chart any more")
+var errGone = errors.New("no policy asks for the chart any more")

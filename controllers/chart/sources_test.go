@@ -205,7 +205,7 @@ func TestBuiltInChartsAndWhatCannotWorkResolveAtOnce(t *testing.T) {
 	got = w.Resolve(Request{Policy: policy, Chart: iter8v1alpha1.ChartReference{Name: "nothing"}})
 	g.Expect(got).To(And(HaveField("Pending", false), HaveField("Err", MatchError(ErrChartNotFound))))
 	got = w.Resolve(Request{Policy: policy, Chart: iter8v1alpha1.ChartReference{Repository: "file:///charts", Name: "mirror"}})
-	g.Expect(got).To(And(HaveField("Pending", false), HaveField("Err", MatchError(ErrUnsupportedRepository))))
+	g.Expect(got).To(And(HaveField("Pending", false), HaveField("Err", MatchError(ErrRepositoryNotAllowed))))
 	got = w.Resolve(request("https://charts.example.com", "mirror", "", nil))
 	g.Expect(got).To(Equal(Resolution{Pending: true}))
 	g.Expect(w.sources).To(HaveLen(1))

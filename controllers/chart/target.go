@@ -65,10 +65,10 @@ func (r rules) target(ref iter8v1alpha1.ChartReference) (target, error) {
 	}
 	t := target{address: u.String(), url: u, name: ref.Name, version: ref.Version, insecure: ref.Insecure}
 	if !r.allows(t.address) {
-		return target{}, fmt.Errorf("%w: %s is not among the repositories that this operator may use (charts.allowedRepositories of its configuration)", ErrUnsupportedRepository, t.address)
+		return target{}, fmt.Errorf("%w: %s is not among the repositories that this operator may use (charts.allowedRepositories of its configuration)", ErrRepositoryNotAllowed, t.address)
 	}
 	if (t.insecure || u.Scheme == "http") && !r.allowInsecure {
-		return target{}, fmt.Errorf("%w: %s: this operator uses no repository without TLS, or with a certificate that isn't valid (charts.allowInsecure of its configuration)", ErrUnsupportedRepository, t.address)
+		return target{}, fmt.Errorf("%w: %s: this operator uses no repository without TLS, or with a certificate that isn't valid (charts.allowInsecure of its configuration)", ErrRepositoryNotAllowed, t.address)
 	}
 	if name, digest, ok := strings.Cut(ref.Name, "@"); ok {
 		t.name, t.digest = name, digest
@@ -81,7 +81,7 @@ func (r rules) target(ref iter8v1alpha1.ChartReference) (target, error) {
 	}
 	if u.Scheme == "oci" {
 		if _, err := registry.ParseReference(t.reference()); err != nil {
-			return target{}, fmt.Errorf("%w: %s/%s can't be a name in a registry: those are in lower case", ErrUnsupportedRepository, t.address, t.name)
+			return target{}, fmt.Errorf("%w: %s/%s can't be a name in a registry: those are in lower case", ErrRepositoryNotAllowed, t.address, t.name)
 		}
 	}
 	if _, err := newChoice(t.version); err != nil {
@@ -107,10 +107,10 @@ func (r rules) allows(address string) bool {
 func repositoryURL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("%w: spec.chart.repository can't be read as an address", ErrUnsupportedRepository)
+		return nil, fmt.Errorf("%w: spec.chart.repository can't be read as an address", ErrRepositoryNotAllowed)
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.ContainsAny(address, "@?#") {
-		return nil, fmt.Errorf("%w: spec.chart.repository has a user, query or fragment; credentials belong into the Secret that spec.chart.secretRef names", ErrUnsupportedRepository)
+		return nil, fmt.Errorf("%w: spec.chart.repository has a user, query or fragment; credentials belong in the Secret that spec.chart.secretRef names", ErrRepositoryNotAllowed)
 	}
 	switch u.Scheme {
 	case "https":
@@ -119,16 +119,16 @@ func repositoryURL(address string) (*url.URL, error) {
 		u.Host = strings.TrimSuffix(u.Host, ":80")
 	case "oci":
 	default:
-		return nil, fmt.Errorf("%w: spec.chart.repository is neither https:// nor oci://", ErrUnsupportedRepository)
+		return nil, fmt.Errorf("%w: spec.chart.repository is neither https:// nor oci://", ErrRepositoryNotAllowed)
 	}
 	u.Host = strings.ToLower(u.Host)
 	u.Path = strings.TrimRight(u.Path, "/")
 	if !hostForm.MatchString(u.Host) {
-		return nil, fmt.Errorf("%w: spec.chart.repository: %q is no host", ErrUnsupportedRepository, u.Host)
+		return nil, fmt.Errorf("%w: spec.chart.repository: %q is no host", ErrRepositoryNotAllowed, u.Host)
 	}
 	for i, segment := range strings.Split(u.Path, "/") {
 		if i > 0 && (segment == "" || segment == "." || segment == "..") || strings.ContainsAny(segment, `\%`) || u.RawPath != "" {
-			return nil, fmt.Errorf("%w: spec.chart.repository: the path %q has escapes, or segments that lead elsewhere", ErrUnsupportedRepository, u.EscapedPath())
+			return nil, fmt.Errorf("%w: spec.chart.repository: the path %q has escapes, or segments that lead elsewhere", ErrRepositoryNotAllowed, u.EscapedPath())
 		}
 	}
 	return u, nil

@@ -3,12 +3,16 @@ package chart
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/reason"
 )
 
 func TestWhichRepositoriesAreAllowed(t *testing.T) {
@@ -49,7 +53,7 @@ func TestWhichRepositoriesAreAllowed(t *testing.T) {
 			for _, address := range test.refused {
 				_, err := r.target(iter8v1alpha1.ChartReference{Repository: address, Name: "mirror"})
 				g.Expect(err).To(MatchError(And(
-					MatchRegexp("^unsupported repository: (https|http|oci)://"),
+					MatchRegexp("^repository not allowed: (https|http|oci)://"),
 					HaveSuffix("is not among the repositories that this operator may use (charts.allowedRepositories of its configuration)"))), address)
 			}
 		})
@@ -63,27 +67,27 @@ func TestReferencesThatCannotWork(t *testing.T) {
 		kind    error
 		message string
 	}{
-		"another scheme":         {iter8v1alpha1.ChartReference{Repository: "file:///charts"}, ErrUnsupportedRepository, "is neither https:// nor oci://"},
-		"a user":                 {iter8v1alpha1.ChartReference{Repository: "https://me:internal-secret@a.io"}, ErrUnsupportedRepository, "credentials belong into the Secret that spec.chart.secretRef names"},
-		"a query":                {iter8v1alpha1.ChartReference{Repository: "https://a.io/?token=internal-secret"}, ErrUnsupportedRepository, "has a user, query or fragment"},
-		"an empty query":         {iter8v1alpha1.ChartReference{Repository: "https://a.io/?"}, ErrUnsupportedRepository, "has a user, query or fragment"},
-		"a fragment":             {iter8v1alpha1.ChartReference{Repository: "https://a.io/#"}, ErrUnsupportedRepository, "has a user, query or fragment"},
-		"a path that leads out":  {iter8v1alpha1.ChartReference{Repository: "https://a.io/good/../bad"}, ErrUnsupportedRepository, `the path "/good/../bad" has escapes, or segments that lead elsewhere`},
-		"a path that is escaped": {iter8v1alpha1.ChartReference{Repository: "https://a.io/good/%2e%2e/bad"}, ErrUnsupportedRepository, "has escapes"},
-		"a slash that is":        {iter8v1alpha1.ChartReference{Repository: "https://a.io/good%2fbad"}, ErrUnsupportedRepository, "has escapes"},
-		"two slashes":            {iter8v1alpha1.ChartReference{Repository: "https://a.io//b"}, ErrUnsupportedRepository, "has escapes, or segments"},
-		"a backslash":            {iter8v1alpha1.ChartReference{Repository: `https://a.io/b\c`}, ErrUnsupportedRepository, "has escapes"},
-		"no host":                {iter8v1alpha1.ChartReference{Repository: "https:///charts"}, ErrUnsupportedRepository, "is no host"},
-		"a host that is none":    {iter8v1alpha1.ChartReference{Repository: "https://a_b!.io"}, ErrUnsupportedRepository, "is no host"},
-		"a host with a dot":      {iter8v1alpha1.ChartReference{Repository: "https://a.io./"}, ErrUnsupportedRepository, "is no host"},
-		"an address of an interface": {iter8v1alpha1.ChartReference{Repository: "https://[fe80::1%25eth0]/"}, ErrUnsupportedRepository,
+		"another scheme":         {iter8v1alpha1.ChartReference{Repository: "file:///charts"}, ErrRepositoryNotAllowed, "is neither https:// nor oci://"},
+		"a user":                 {iter8v1alpha1.ChartReference{Repository: "https://me:internal-secret@a.io"}, ErrRepositoryNotAllowed, "credentials belong in the Secret that spec.chart.secretRef names"},
+		"a query":                {iter8v1alpha1.ChartReference{Repository: "https://a.io/?token=internal-secret"}, ErrRepositoryNotAllowed, "has a user, query or fragment"},
+		"an empty query":         {iter8v1alpha1.ChartReference{Repository: "https://a.io/?"}, ErrRepositoryNotAllowed, "has a user, query or fragment"},
+		"a fragment":             {iter8v1alpha1.ChartReference{Repository: "https://a.io/#"}, ErrRepositoryNotAllowed, "has a user, query or fragment"},
+		"a path that leads out":  {iter8v1alpha1.ChartReference{Repository: "https://a.io/good/../bad"}, ErrRepositoryNotAllowed, `the path "/good/../bad" has escapes, or segments that lead elsewhere`},
+		"a path that is escaped": {iter8v1alpha1.ChartReference{Repository: "https://a.io/good/%2e%2e/bad"}, ErrRepositoryNotAllowed, "has escapes"},
+		"a slash that is":        {iter8v1alpha1.ChartReference{Repository: "https://a.io/good%2fbad"}, ErrRepositoryNotAllowed, "has escapes"},
+		"two slashes":            {iter8v1alpha1.ChartReference{Repository: "https://a.io//b"}, ErrRepositoryNotAllowed, "has escapes, or segments"},
+		"a backslash":            {iter8v1alpha1.ChartReference{Repository: `https://a.io/b\c`}, ErrRepositoryNotAllowed, "has escapes"},
+		"no host":                {iter8v1alpha1.ChartReference{Repository: "https:///charts"}, ErrRepositoryNotAllowed, "is no host"},
+		"a host that is none":    {iter8v1alpha1.ChartReference{Repository: "https://a_b!.io"}, ErrRepositoryNotAllowed, "is no host"},
+		"a host with a dot":      {iter8v1alpha1.ChartReference{Repository: "https://a.io./"}, ErrRepositoryNotAllowed, "is no host"},
+		"an address of an interface": {iter8v1alpha1.ChartReference{Repository: "https://[fe80::1%25eth0]/"}, ErrRepositoryNotAllowed,
 			"is no host"},
-		"no address":                      {iter8v1alpha1.ChartReference{Repository: "https://a b"}, ErrUnsupportedRepository, "can't be read as an address"},
+		"no address":                      {iter8v1alpha1.ChartReference{Repository: "https://a b"}, ErrRepositoryNotAllowed, "can't be read as an address"},
 		"a name with a path":              {iter8v1alpha1.ChartReference{Name: "../mirror"}, ErrChartNotFound, `spec.chart.name "../mirror" can't be the name of a chart`},
 		"a name with a digest, elsewhere": {iter8v1alpha1.ChartReference{Name: "mirror@" + digest}, ErrInvalidVersion, "for a chart in an oci:// registry"},
 		"a digest that is none":           {iter8v1alpha1.ChartReference{Repository: "oci://a.io/b", Name: "mirror@sha256:0"}, ErrInvalidVersion, "is name@sha256:…"},
 		"a digest and a version":          {iter8v1alpha1.ChartReference{Repository: "oci://a.io/b", Name: "mirror@" + digest, Version: "1.x"}, ErrInvalidVersion, "takes no version beside it"},
-		"capital letters in a registry":   {iter8v1alpha1.ChartReference{Repository: "oci://a.io/Org", Name: "mirror"}, ErrUnsupportedRepository, "those are in lower case"},
+		"capital letters in a registry":   {iter8v1alpha1.ChartReference{Repository: "oci://a.io/Org", Name: "mirror"}, ErrRepositoryNotAllowed, "those are in lower case"},
 		"a version that is none":          {iter8v1alpha1.ChartReference{Version: ">>1"}, ErrInvalidVersion, `spec.chart.version ">>1"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,31 +124,56 @@ func TestTheOrderOfVersionsMakesNoDifference(t *testing.T) {
 }
 
 func TestEachErrorHasItsReason(t *testing.T) {
-	want := map[error]struct {
-		reason string
-		passes bool
-	}{
-		ErrUnsupportedRepository: {"UnsupportedRepository", false},
-		ErrChartNotFound:         {"ChartNotFound", false},
-		ErrInvalidVersion:        {"InvalidVersion", false},
-		ErrVersionNotFound:       {"VersionNotFound", false},
-		ErrRepositoryUnavailable: {"RepositoryUnavailable", true},
-		ErrForbiddenAddress:      {"ForbiddenAddress", false},
-		ErrUnauthorized:          {"Unauthorized", true},
-		ErrInvalidSecret:         {"InvalidSecret", true},
-		ErrTooLarge:              {"TooLarge", false},
-		ErrInvalidIndex:          {"InvalidIndex", false},
-		ErrInvalidArchive:        {"InvalidChart", false},
-		ErrUnverified:            {"Unverified", false},
-		ErrCacheUnavailable:      {"CacheUnavailable", true},
-	}
 	g := NewWithT(t)
-	for err, is := range want {
-		g.Expect(Reason(err)).To(Equal(is.reason))
-		g.Expect(Reason(fmt.Errorf("chart mirror: %w", err))).To(Equal(is.reason), "wrapped")
-		g.Expect(Passes(err)).To(Equal(is.passes), is.reason)
+	for err, want := range map[error]string{
+		ErrRepositoryNotAllowed:  "RepositoryNotAllowed",
+		ErrChartNotFound:         "ChartNotFound",
+		ErrInvalidVersion:        "InvalidVersion",
+		ErrVersionNotFound:       "VersionNotFound",
+		ErrRepositoryUnavailable: "RepositoryUnavailable",
+		ErrForbiddenAddress:      "ForbiddenAddress",
+		ErrUnauthorized:          "Unauthorized",
+		ErrInvalidSecret:         "InvalidSecret",
+		ErrTooLarge:              "TooLarge",
+		ErrInvalidIndex:          "InvalidIndex",
+		ErrInvalidArchive:        "InvalidChart",
+		ErrUnverified:            "Unverified",
+		ErrCacheUnavailable:      "CacheUnavailable",
+	} {
+		g.Expect(Reason(err)).To(Equal(want))
+		g.Expect(Reason(fmt.Errorf("chart mirror: %w", err))).To(Equal(want), "wrapped")
+		g.Expect(Reason(errors.Join(ErrRepositoryUnavailable, err))).To(Equal(want), "what says more")
 	}
-	g.Expect(reasons).To(HaveLen(len(want)))
-	g.Expect(Reason(errors.Join(ErrRepositoryUnavailable, ErrUnverified))).To(Equal("Unverified"), "what says more")
 	g.Expect(Reason(errors.New("oh"))).To(Equal("RepositoryUnavailable"), "what has no reason of its own")
+}
+
+func TestWhatIsTriedAgainSoon(t *testing.T) {
+	// soon are the reasons of what may pass by itself; everything else is looked at again with the interval.
+	soon := map[string]bool{"Unauthorized": true, "InvalidSecret": true, "CacheUnavailable": true, "RepositoryUnavailable": true}
+	for _, r := range iter8v1alpha1.Reasons {
+		if r.Recovery == iter8v1alpha1.NoRecovery || !slices.Contains(r.Conditions, "RoutingPolicy ChartResolved") || r.Name == iter8v1alpha1.ReasonResolving {
+			continue
+		}
+		t.Run(r.Name, func(t *testing.T) {
+			g := NewWithT(t)
+			g.Expect(r.Recovery).To(BeElementOf(iter8v1alpha1.Retries, iter8v1alpha1.Stalls), "there is no event to wait for")
+			clock := clocktesting.NewFakeClock(time.Unix(1_700_000_000, 0))
+			s, err := NewSources(Options{Charts: tolerant(t).charts, Clock: clock, Random: func() float64 { return 0 }})
+			g.Expect(err).NotTo(HaveOccurred())
+			ask := Request{Policy: policy, Interval: 10 * time.Minute, Chart: iter8v1alpha1.ChartReference{Repository: "https://charts.example.com", Name: "mirror"}}
+			g.Expect(s.Resolve(ask).Pending).To(BeTrue())
+			src := s.policies[policy]
+			slot, ok := s.slots.take(src)
+			g.Expect(ok).To(BeTrue())
+
+			s.finish(t.Context(), src, slot, job{}, found{}, fmt.Errorf("chart mirror: %w", reason.New(r.Name, "no")))
+			g.Expect(Reason(s.Resolve(ask).Err)).To(Equal(r.Name))
+			want := 10 * time.Minute
+			if soon[r.Name] {
+				want = firstRetry
+			}
+			g.Expect(src.due.Sub(clock.Now())).To(Equal(want))
+			g.Expect(r.Recovery == iter8v1alpha1.Retries).To(Equal(soon[r.Name]))
+		})
+	}
 }

@@ -4,18 +4,21 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/reason"
 )
 
-// What errors of a Worker wrap, besides ErrInvalidValues.
+// What errors of a Worker wrap, besides ErrInvalidValues. All but ErrPending carry the reason of the condition Rendered.
 var (
 	// ErrPending says that the render isn't done yet. The Worker notifies the policy when it is.
 	ErrPending = errors.New("the render is not done yet")
 	// ErrLimit says that a render takes more than it may have. Trying again doesn't help.
-	ErrLimit = errors.New("render limit")
+	ErrLimit = reason.New(iter8v1alpha1.ReasonRenderLimit, "render limit")
 	// ErrNonDeterministic says that the same input renders to different manifests.
-	ErrNonDeterministic = errors.New("not deterministic")
+	ErrNonDeterministic = reason.New(iter8v1alpha1.ReasonNonDeterministic, "not deterministic")
 	// ErrUnavailable says that nothing can be rendered now. Trying again may help.
-	ErrUnavailable = errors.New("the render worker is unavailable")
+	ErrUnavailable = reason.New(iter8v1alpha1.ReasonRenderUnavailable, "the render worker is unavailable")
 )
 
 // Request is a render that a Worker is asked for.

@@ -3,7 +3,6 @@
 package render
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -16,10 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/reason"
 )
 
 // ErrInvalidValues is wrapped by the errors that only other values can mend.
-var ErrInvalidValues = errors.New("invalid values")
+var ErrInvalidValues = reason.New(iter8v1alpha1.ReasonInvalidValues, "invalid values")
 
 // MaxOutput is how many bytes templates may render, before any of it is read as YAML.
 const MaxOutput = 4 << 20

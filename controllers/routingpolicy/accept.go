@@ -105,7 +105,7 @@ func (r *Reconciler) accept(s *scope) outcome {
 	case verdict.Status == "":
 		s.succeed(iter8v1alpha1.ConditionAccepted, iter8v1alpha1.ReasonAccepted, "nothing is applied that a gateway reports on")
 	case verdict.Status == metav1.ConditionFalse:
-		s.fail(iter8v1alpha1.ConditionAccepted, verdict.Reason, verdict.Message)
+		s.found[iter8v1alpha1.ConditionAccepted] = finding{failed: true, reported: true, reason: verdict.Reason, message: verdict.Message}
 	case verdict.Status == metav1.ConditionTrue:
 		s.succeed(iter8v1alpha1.ConditionAccepted, verdict.Reason, verdict.Message)
 	default:

@@ -31,15 +31,14 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
 			// With its kind, all objects in the inventory are gone.
 		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):
-			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, apply.NotServed(kind))
+			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, errors.New(apply.NotServed(kind)))
 		case !state.Synced:
-			return s.fail(condition, iter8v1alpha1.ReasonForbidden, fmt.Sprintf("%s can't be watched: %s", kind.GroupKind(), state.Err))
+			return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, fmt.Errorf("%s can't be watched: %w", kind.GroupKind(), state.Err))
 		}
 	}
 	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
 	if err != nil {
-		s.retry = err
-		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err.Error())
+		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err)
 	}
 	result := r.Executor.Apply(ctx, apply.Request{
 		Owner: s.owner(), Manifests: s.manifests, Inventory: s.policy.Status.Applied, Account: account,
@@ -59,10 +58,10 @@ func (s *scope) conclude(result apply.Result) outcome {
 		case apierrors.IsConflict(aborted.Err): // the inventory's: nothing else has been written
 			s.again = conflictRetry
 			return await
-		case !apierrors.IsNotFound(aborted.Err):
-			s.retry = aborted.Err
+		case apierrors.IsNotFound(aborted.Err): // the policy is gone
+			return await
 		}
-		return s.fail(condition, aborted.Reason, aborted.Message)
+		return s.fail(condition, aborted.Reason, errors.New(aborted.Message))
 	}
 	if result.Terminating() {
 		return await
@@ -79,14 +78,14 @@ func (s *scope) conclude(result apply.Result) outcome {
 	messages := make([]string, 0, len(result.Failures))
 	for _, f := range result.Failures {
 		messages = append(messages, f.Message)
-		s.retry = errors.Join(s.retry, f.Err)
 	}
-	if !result.Retry() {
-		s.retry = nil
-		// What refused may be an admission policy, whose changes no event tells of.
-		s.again = interval(s.policy)
+	failure := errors.New(strings.Join(messages, "; "))
+	if result.Retry() {
+		s.retry = failure // also for a kind that isn't served while its watch hasn't noticed
+	} else {
+		s.again = interval(s.policy) // what refused may be an admission policy, of whose changes there is no event
 	}
-	return s.fail(condition, result.Failures[0].Reason, strings.Join(messages, "; "))
+	return s.fail(condition, result.Reason(), failure)
 }
 
 // interests returns the kinds and objects that a policy renders or has in its inventory.

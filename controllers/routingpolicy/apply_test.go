@@ -33,9 +33,9 @@ func TestKindsThatCanNotBeWatched(t *testing.T) {
 		applied bool
 	}{
 		"what is rendered may not be read": {forbidden(httpRoutes), iter8v1alpha1.AppliedObject{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: "u"},
-			"False Forbidden: HTTPRoute.gateway.networking.k8s.io can't be watched: may not list httproutes.gateway.networking.k8s.io", false},
+			"False WatchFailed: HTTPRoute.gateway.networking.k8s.io can't be watched: may not list httproutes.gateway.networking.k8s.io", false},
 		"what left the render may not be read": {forbidden(deployments), iter8v1alpha1.AppliedObject{APIVersion: "apps/v1", Kind: "Deployment", Name: "old", UID: "u"},
-			"False Forbidden: Deployment.apps can't be watched: may not list deployments.apps", false},
+			"False WatchFailed: Deployment.apps can't be watched: may not list deployments.apps", false},
 		"the kind of what left the render is gone": {func(*world) {}, iter8v1alpha1.AppliedObject{APIVersion: "networking.istio.io/v1", Kind: "VirtualService", Name: "old", UID: "u"},
 			"True Succeeded: 1 object applied", true},
 	} {

@@ -39,11 +39,11 @@ func (r *Reconciler) chart(_ context.Context, s *scope) outcome {
 			message: fmt.Sprintf("chart %s is being fetched from %s", s.policy.Spec.Chart.Name, s.policy.Spec.Chart.Repository)}
 		return done
 	case resolution.Chart == nil:
-		return s.fail(condition, chart.Reason(resolution.Err), resolution.Err.Error())
+		return s.fail(condition, chart.Reason(resolution.Err), resolution.Err)
 	}
 	s.chart = resolution.Chart
 	if resolution.Err != nil {
-		s.fail(condition, chart.Reason(resolution.Err), fmt.Sprintf("%s; %s, which was found before, is used", resolution.Err, describe(s.chart.Resolved)))
+		s.fail(condition, chart.Reason(resolution.Err), fmt.Errorf("%w; %s, which was found before, is used", resolution.Err, describe(s.chart.Resolved)))
 	} else {
 		s.succeed(condition, iter8v1alpha1.ReasonSucceeded, describe(s.chart.Resolved))
 	}

@@ -61,7 +61,7 @@ func (r *Reconciler) withdraw(ctx context.Context, s *scope) outcome {
 func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
 	triggering, err := triggeringVariants(s.policy, s.subject)
 	if err != nil {
-		return s.stop(iter8v1alpha1.ReasonUnknownVariant, err.Error())
+		return s.stop(iter8v1alpha1.ReasonVariantNotFound, err.Error())
 	}
 	rendered := map[string]bool{}
 	for _, v := range s.policy.Status.Variants {
@@ -142,13 +142,12 @@ func (r *Reconciler) render(_ context.Context, s *scope) outcome {
 	values := map[string]any{}
 	if s.policy.Spec.Values != nil {
 		if err := utiljson.Unmarshal(s.policy.Spec.Values.Raw, &values); err != nil {
-			return s.fail(condition, iter8v1alpha1.ReasonInvalidValues, "spec.values: "+err.Error())
+			return s.fail(condition, iter8v1alpha1.ReasonInvalidValues, fmt.Errorf("spec.values: %w", err))
 		}
 	}
 	apiVersions, err := r.Capabilities.APIVersions()
 	if err != nil {
-		s.retry = fmt.Errorf("asking which kinds of routes the cluster serves: %w", err)
-		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, s.retry.Error())
+		return s.fail(condition, iter8v1alpha1.ReasonDiscoveryFailed, fmt.Errorf("asking which kinds of routes the cluster serves: %w", err))
 	}
 	input := render.Input{
 		Templates:   s.policy.Spec.Templates,
@@ -169,26 +168,10 @@ func (r *Reconciler) render(_ context.Context, s *scope) outcome {
 	switch {
 	case errors.Is(err, render.ErrPending):
 		return await
-	case errors.Is(err, render.ErrUnavailable):
-		s.retry = err
-		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, err.Error())
 	case err != nil:
-		return s.fail(condition, renderReason(err), err.Error())
+		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, err)
 	}
 	return proceed
-}
-
-func renderReason(err error) string {
-	switch {
-	case errors.Is(err, render.ErrInvalidValues):
-		return iter8v1alpha1.ReasonInvalidValues
-	case errors.Is(err, render.ErrLimit):
-		return iter8v1alpha1.ReasonRenderLimit
-	case errors.Is(err, render.ErrNonDeterministic):
-		return iter8v1alpha1.ReasonNonDeterministic
-	default:
-		return iter8v1alpha1.ReasonRenderFailed
-	}
 }
 
 // guard refuses manifests that the policy may not apply.
@@ -196,8 +179,8 @@ func (r *Reconciler) guard(_ context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionRendered
 	violations := guard.Violations(guard.Rules{Namespace: s.policy.Namespace, Kinds: r.Kinds}, s.manifests)
 	if len(violations) > 0 {
-		s.manifests = nil // nobody is to look at what they name
-		return s.fail(condition, iter8v1alpha1.ReasonForbiddenManifest, strings.Join(violations, "; "))
+		s.manifests = nil // no later phase is to look at what they name
+		return s.fail(condition, iter8v1alpha1.ReasonForbiddenManifest, errors.New(strings.Join(violations, "; ")))
 	}
 	return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, fmt.Sprintf("%s rendered", count(len(s.manifests), "object")))
 }

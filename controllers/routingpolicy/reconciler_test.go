@@ -73,7 +73,7 @@ func TestAChartThatLooksAtPodsWaitsUntilTheseCanBeRead(t *testing.T) {
 		return true, nil, apierrors.NewForbidden(deployments.GroupResource(), "", errors.New("not you"))
 	})
 	w.subjects.OnAdd(subject, false)
-	got := w.settled(t, "False VariantUnknown: variant v2 counts as available, as it was last known: Deployment web-v2 can't be read")
+	got := w.settled(t, "False VariantStateUnknown: variant v2 counts as available, as it was last known: Deployment web-v2 can't be read")
 	w.Expect(got.Status.Applied).To(Equal(policy.Status.Applied))
 	w.Expect(w.written()).To(Equal([]string{"status web"}), "nothing but the status")
 }
@@ -105,7 +105,7 @@ func TestAMirrorIsNotWidenedWhereItsWeightCanNotBeRead(t *testing.T) {
 				})
 			}
 			w.subjects.OnAdd(subject, false)
-			got := w.settled(t, "False VariantUnknown: variant v2 counts as available, as it was last known: "+test.first+" can't be read")
+			got := w.settled(t, "False VariantStateUnknown: variant v2 counts as available, as it was last known: "+test.first+" can't be read")
 			w.Expect(got.Status.Mirrors).To(Equal(policy.Status.Mirrors), "the first resource may be annotated with a weight")
 			w.Expect(w.written()).To(HaveEach("status web"), "nothing but the status")
 		})
@@ -130,8 +130,8 @@ func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {
 		"its Subject is elsewhere": {func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.SubjectRef.Namespace = "elsewhere" }, "False CrossNamespaceReference: spec.subjectRef is in namespace elsewhere"},
 		"it is triggered by a variant that there isn't": {func(p *iter8v1alpha1.RoutingPolicy) {
 			p.Spec.Trigger = &iter8v1alpha1.Trigger{Variants: []string{"v9"}}
-		}, "False UnknownVariant: "},
-		"its chart's repository isn't allowed": {chartOf(iter8v1alpha1.ChartReference{Repository: "http://example.com", Name: "mirror"}), "False UnsupportedRepository: "},
+		}, "False VariantNotFound: "},
+		"its chart's repository isn't allowed": {chartOf(iter8v1alpha1.ChartReference{Repository: "http://example.com", Name: "mirror"}), "False RepositoryNotAllowed: "},
 		"its chart is on its way":              {chartOf(iter8v1alpha1.ChartReference{Repository: "https://example.com", Name: "mirror"}), "Unknown Resolving: chart mirror is being fetched from https://example.com"},
 		"its chart isn't known":                {chartOf(iter8v1alpha1.ChartReference{Name: "canary"}), "False ChartNotFound: "},
 		"its chart isn't of that version":      {chartOf(iter8v1alpha1.ChartReference{Name: "mirror", Version: ">99"}), "False VersionNotFound: "},
@@ -184,7 +184,7 @@ func TestObjectsThatLeaveTheRenderGoAndThoseOfALostSubjectToo(t *testing.T) {
 	policy := w.settled(t, "False PruneFailed: deleting HTTPRoute two: not today")
 	w.Expect(policy.Status.Applied).To(HaveLen(2), "it stays listed")
 	_, err := w.reconcileOnce(t)
-	w.Expect(err).To(MatchError("not today"), "it is retried")
+	w.Expect(err).To(MatchError("deleting HTTPRoute two: not today"), "it is retried")
 	w.answer("delete", nil)
 	w.settled(t, "True Succeeded: 1 object applied")
 	w.Expect(w.route("two")).To(BeNil())

@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	helmchart "helm.sh/helm/v3/pkg/chart"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/chart"
@@ -40,7 +41,7 @@ func TestWhatTheWorkerAnswers(t *testing.T) {
 		retried bool
 	}{
 		"nothing yet":                  {err: render.ErrPending, outcome: await},
-		"nothing now":                  {err: render.ErrUnavailable, outcome: done, reason: iter8v1alpha1.ReasonRenderFailed, stalled: true, retried: true},
+		"nothing now":                  {err: render.ErrUnavailable, outcome: done, reason: iter8v1alpha1.ReasonRenderUnavailable, retried: true},
 		"that a limit is hit":          {err: render.ErrLimit, outcome: done, reason: iter8v1alpha1.ReasonRenderLimit, stalled: true},
 		"that it isn't the same":       {err: render.ErrNonDeterministic, outcome: done, reason: iter8v1alpha1.ReasonNonDeterministic, stalled: true},
 		"that values are wrong":        {err: render.ErrInvalidValues, outcome: done, reason: iter8v1alpha1.ReasonInvalidValues, stalled: true},
@@ -55,7 +56,7 @@ func TestWhatTheWorkerAnswers(t *testing.T) {
 			s := newScope(templated("web"))
 			g.Expect(rendering(&answering{err: test.err}).render(t.Context(), s)).To(Equal(test.outcome))
 			g.Expect(s.found[iter8v1alpha1.ConditionRendered].reason).To(Equal(test.reason))
-			g.Expect(stalled[test.reason]).To(Equal(test.stalled))
+			g.Expect(meta.IsStatusConditionTrue(s.conditions(), iter8v1alpha1.ConditionStalled)).To(Equal(test.stalled))
 			g.Expect(s.retry != nil).To(Equal(test.retried))
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/observe"
+	"iter8.tools/operator/controllers/reason"
 	"iter8.tools/operator/controllers/render"
 )
 
@@ -60,31 +61,53 @@ type scope struct {
 	again time.Duration
 }
 
-// finding is what a phase has to say: why it failed, that it didn't, or that somebody else has yet to say.
+// finding is what a phase has to say: why it failed, that it didn't, or that it is open whether it will.
 type finding struct {
 	failed, open    bool
 	reason, message string
+	// reported: a gateway gave the reason, which may have the name of one of iter8v1alpha1.Reasons and is none of them.
+	reported bool
+}
+
+// recovery is how what was found ends.
+func (f finding) recovery() iter8v1alpha1.Recovery {
+	if f.reported {
+		return iter8v1alpha1.Waits // the gateway's next report is an event
+	}
+	r, _ := iter8v1alpha1.LookupReason(f.reason)
+	return r.Recovery
 }
 
 func newScope(policy *iter8v1alpha1.RoutingPolicy) *scope {
 	return &scope{policy: policy, found: map[string]finding{}}
 }
 
-// stop records why the policy can't be done as a whole.
-func (s *scope) stop(reason, message string) outcome {
-	s.stopped = &finding{failed: true, reason: reason, message: message}
+// stop records why the policy can't be done as a whole, or isn't meant to be.
+func (s *scope) stop(name, message string) outcome {
+	f := finding{reason: name, message: message}
+	f.failed = f.recovery() != iter8v1alpha1.NoRecovery
+	f.open = !f.failed
+	s.stopped = &f
 	return done
 }
 
-// fail records that the phase of a condition failed.
-func (s *scope) fail(condition, reason, message string) outcome {
-	s.found[condition] = finding{failed: true, reason: reason, message: message}
+// fail records that the phase of a condition failed, for the reason that the error carries, or else the one that is given; a
+// reason that Retries has the reconcile repeated. Charts are the exception: chart.Sources tries these again.
+func (s *scope) fail(condition, otherwise string, err error) outcome {
+	f := finding{failed: true, reason: otherwise, message: err.Error()}
+	if name, ok := reason.Of(err); ok {
+		f.reason = name
+	}
+	s.found[condition] = f
+	if f.recovery() == iter8v1alpha1.Retries && condition != iter8v1alpha1.ConditionChartResolved {
+		s.retry = err
+	}
 	return done
 }
 
 // succeed records that the phase of a condition is through.
-func (s *scope) succeed(condition, reason, message string) outcome {
-	s.found[condition] = finding{reason: reason, message: message}
+func (s *scope) succeed(condition, name, message string) outcome {
+	s.found[condition] = finding{reason: name, message: message}
 	return proceed
 }
 

@@ -34,31 +34,6 @@ const (
 	maxMirrorsSize = 128 << 10
 )
 
-// stalled are the reasons that nothing but a change of the policy, or of an object that it refers to, ends.
-var stalled = map[string]bool{
-	iter8v1alpha1.ReasonSubjectInvalid:          true,
-	iter8v1alpha1.ReasonUnknownVariant:          true,
-	iter8v1alpha1.ReasonCrossNamespaceReference: true,
-	iter8v1alpha1.ReasonUnsupportedRepository:   true,
-	iter8v1alpha1.ReasonChartNotFound:           true,
-	iter8v1alpha1.ReasonVersionNotFound:         true,
-	iter8v1alpha1.ReasonInvalidVersion:          true,
-	iter8v1alpha1.ReasonForbiddenAddress:        true,
-	iter8v1alpha1.ReasonTooLarge:                true,
-	iter8v1alpha1.ReasonInvalidIndex:            true,
-	iter8v1alpha1.ReasonInvalidChart:            true,
-	iter8v1alpha1.ReasonUnverified:              true,
-	iter8v1alpha1.ReasonInvalidValues:           true,
-	iter8v1alpha1.ReasonRenderFailed:            true,
-	iter8v1alpha1.ReasonRenderLimit:             true,
-	iter8v1alpha1.ReasonNonDeterministic:        true,
-	iter8v1alpha1.ReasonForbiddenManifest:       true,
-	iter8v1alpha1.ReasonOwnershipConflict:       true,
-	iter8v1alpha1.ReasonRejected:                true,
-	iter8v1alpha1.ReasonUnsupportedByGateway:    true,
-	iter8v1alpha1.ReasonUnsupportedByCluster:    true,
-}
-
 // finish makes the status from what the phases found; now is the time of whatever changed. What no phase
 // touched stays as it was.
 func (s *scope) finish(now metav1.Time) *iter8v1alpha1.RoutingPolicyStatus {
@@ -126,69 +101,60 @@ func bounded(mirrors []iter8v1alpha1.Mirror) []iter8v1alpha1.Mirror {
 	return mirrors
 }
 
-// conditions is the only place that makes a policy's conditions.
+// conditions is the only place that makes a policy's conditions. Ready repeats the first problem, and so does Stalled or
+// Reconciling; but what is tried again keeps the policy from being Stalled.
 func (s *scope) conditions() []metav1.Condition {
-	ready := s.summary()
+	problems := s.problems()
+	if len(problems) == 0 {
+		problems = []finding{{reason: iter8v1alpha1.ReasonSucceeded, message: s.applied()}}
+	}
+	ready := problems[0]
 	wanted := make([]metav1.Condition, 0, len(phaseConditions)+2)
 	for _, t := range phaseConditions {
-		c := metav1.Condition{Type: t, Status: metav1.ConditionUnknown, Reason: iter8v1alpha1.ReasonSkipped,
-			Message: "not tried, because of " + ready.Reason}
-		if f, ok := s.found[t]; ok {
-			c.Status, c.Reason, c.Message = statusOf(f), f.reason, f.message
+		f, ok := s.found[t]
+		if !ok {
+			f = finding{open: true, reason: iter8v1alpha1.ReasonSkipped, message: "not tried, because of " + ready.reason}
 		}
-		wanted = append(wanted, c)
+		wanted = append(wanted, conditionOf(t, f))
 	}
-	wanted = append(wanted, ready)
-	switch {
-	case ready.Status == metav1.ConditionTrue, s.stopped != nil && s.stopped.reason == iter8v1alpha1.ReasonSuspended:
-	case stalled[ready.Reason] && !s.refused(ready):
-		wanted = append(wanted, metav1.Condition{Type: iter8v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
-	default:
-		wanted = append(wanted, metav1.Condition{Type: iter8v1alpha1.ConditionReconciling, Status: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message})
+	wanted = append(wanted, conditionOf(iter8v1alpha1.ConditionReady, ready))
+	progress := ready
+	if i := slices.IndexFunc(problems, func(f finding) bool { return f.recovery() == iter8v1alpha1.Retries }); i >= 0 {
+		progress = problems[i]
+	}
+	if kind := progress.recovery().Condition(); kind != "" {
+		wanted = append(wanted, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: progress.reason, Message: progress.message})
 	}
 	return wanted
 }
 
-// refused tells whether Ready repeats what a gateway said, whose reasons may have the names of ours.
-func (s *scope) refused(ready metav1.Condition) bool {
-	accepted := s.found[iter8v1alpha1.ConditionAccepted]
-	return accepted.failed && accepted.reason == ready.Reason && accepted.message == ready.Message
-}
-
-func statusOf(f finding) metav1.ConditionStatus {
+func conditionOf(kind string, f finding) metav1.Condition {
+	c := metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: f.reason, Message: f.message}
 	switch {
 	case f.failed:
-		return metav1.ConditionFalse
+		c.Status = metav1.ConditionFalse
 	case f.open:
-		return metav1.ConditionUnknown
-	default:
-		return metav1.ConditionTrue
+		c.Status = metav1.ConditionUnknown
 	}
+	return c
 }
 
-// summary is the condition Ready: the first thing that went wrong, or what stands.
-func (s *scope) summary() metav1.Condition {
-	ready := func(status metav1.ConditionStatus, reason, message string) metav1.Condition {
-		return metav1.Condition{Type: iter8v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message}
-	}
+// problems are what keeps the policy from being Ready, in the order of the phases.
+func (s *scope) problems() []finding {
 	if s.stopped != nil {
-		if s.stopped.reason == iter8v1alpha1.ReasonSuspended {
-			return ready(metav1.ConditionUnknown, s.stopped.reason, s.stopped.message)
-		}
-		return ready(metav1.ConditionFalse, s.stopped.reason, s.stopped.message)
+		return []finding{*s.stopped}
 	}
+	var problems []finding
 	for _, t := range phaseConditions {
-		switch f := s.found[t]; {
-		case f.failed:
-			return ready(metav1.ConditionFalse, f.reason, f.message)
-		case f.open && t != iter8v1alpha1.ConditionAccepted: // the gateway's silence is no failure
-			return ready(metav1.ConditionUnknown, f.reason, f.message)
+		f := s.found[t]
+		if f.failed || f.open && t != iter8v1alpha1.ConditionAccepted { // the gateway's silence is no failure
+			problems = append(problems, f)
 		}
 	}
 	if s.unknown != "" {
-		return ready(metav1.ConditionFalse, s.whyUnknown(), s.unknown)
+		problems = append(problems, finding{failed: true, reason: s.whyUnknown(), message: s.unknown})
 	}
-	return ready(metav1.ConditionTrue, iter8v1alpha1.ReasonSucceeded, s.applied())
+	return problems
 }
 
 // applied says what stands, and for which state of the triggering variants.
@@ -211,10 +177,10 @@ func (s *scope) whyUnknown() string {
 			}
 		}
 	}
-	return iter8v1alpha1.ReasonVariantUnknown
+	return iter8v1alpha1.ReasonVariantStateUnknown
 }
 
-// announce tells in Events what changed for traffic, and what went wrong.
+// announce writes Events about what changed for traffic, and what went wrong.
 func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
 	// What a policy begins with is no change.
 	if was, is := before.Status.MirrorTargets, after.Status.MirrorTargets; was != is && before.Status.ObservedGeneration != 0 {
@@ -222,10 +188,10 @@ func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
 		if is == "" {
 			note = "requests are no longer mirrored to " + was
 		}
-		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, "MirrorsChanged", "Apply", "%s", note)
+		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, iter8v1alpha1.EventMirrorsChanged, "Apply", "%s", note)
 	}
 	if was, is := before.Status.Chart, after.Status.Chart; was != nil && is != nil && was.Digest != is.Digest && was.Name == is.Name {
-		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, "ChartChanged", "Resolve", "chart %s was version %s (%s), and is version %s (%s) now",
+		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, iter8v1alpha1.EventChartChanged, "Resolve", "chart %s was version %s (%s), and is version %s (%s) now",
 			is.Name, was.Version, was.Digest, is.Version, is.Digest)
 	}
 	was := meta.FindStatusCondition(before.Status.Conditions, iter8v1alpha1.ConditionReady)

@@ -1,16 +1,13 @@
 package routingpolicy
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -56,28 +53,35 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 		"all is done": {func(s *scope) { through(s, resolved, rendered, applied, accepted) }, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
-		"the chart isn't found": {func(s *scope) { s.fail(resolved, iter8v1alpha1.ReasonChartNotFound, "no such chart") }, []string{
+		"the chart isn't found": {func(s *scope) { s.fail(resolved, iter8v1alpha1.ReasonChartNotFound, errors.New("no such chart")) }, []string{
 			"ChartResolved False ChartNotFound: no such chart", "Rendered Unknown Skipped: " + notTried + "ChartNotFound", "Applied Unknown Skipped: " + notTried + "ChartNotFound", "Accepted Unknown Skipped: " + notTried + "ChartNotFound",
 			"Ready False ChartNotFound: no such chart", "Stalled True ChartNotFound: no such chart"}},
 		"the values are wrong": {func(s *scope) {
 			through(s, resolved)
-			s.fail(rendered, iter8v1alpha1.ReasonInvalidValues, "no hosts")
+			s.fail(rendered, iter8v1alpha1.ReasonInvalidValues, errors.New("no hosts"))
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered False InvalidValues: no hosts", "Applied Unknown Skipped: " + notTried + "InvalidValues", "Accepted Unknown Skipped: " + notTried + "InvalidValues",
 			"Ready False InvalidValues: no hosts", "Stalled True InvalidValues: no hosts"}},
 		"a write failed": {func(s *scope) {
 			through(s, resolved, rendered)
-			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, "timeout")
+			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, errors.New("timeout"))
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "ApplyFailed",
 			"Ready False ApplyFailed: timeout", "Reconciling True ApplyFailed: timeout"}},
 		"two things failed, of which the first counts": {func(s *scope) {
-			through(s, resolved)
-			s.fail(rendered, iter8v1alpha1.ReasonForbiddenManifest, "a Secret")
-			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, "timeout")
+			s.fail(resolved, iter8v1alpha1.ReasonUnverified, errors.New("no signature; the last chart is used"))
+			through(s, rendered)
+			s.fail(applied, iter8v1alpha1.ReasonRejected, errors.New("no host"))
 		}, []string{
-			"ChartResolved True Succeeded: ChartResolved is done", "Rendered False ForbiddenManifest: a Secret", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "ForbiddenManifest",
-			"Ready False ForbiddenManifest: a Secret", "Stalled True ForbiddenManifest: a Secret"}},
+			"ChartResolved False Unverified: no signature; the last chart is used", "Rendered True Succeeded: Rendered is done", "Applied False Rejected: no host", "Accepted Unknown Skipped: " + notTried + "Unverified",
+			"Ready False Unverified: no signature; the last chart is used", "Stalled True Unverified: no signature; the last chart is used"}},
+		"two things failed, of which the second is tried again": {func(s *scope) {
+			s.fail(resolved, iter8v1alpha1.ReasonUnverified, errors.New("no signature; the last chart is used"))
+			through(s, rendered)
+			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, errors.New("timeout"))
+		}, []string{
+			"ChartResolved False Unverified: no signature; the last chart is used", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "Unverified",
+			"Ready False Unverified: no signature; the last chart is used", "Reconciling True ApplyFailed: timeout"}},
 		"the policy is suspended, which is neither good nor bad": {func(s *scope) { s.stop(iter8v1alpha1.ReasonSuspended, "suspended") }, []string{
 			"ChartResolved Unknown Skipped: " + notTried + "Suspended", "Rendered Unknown Skipped: " + notTried + "Suspended", "Applied Unknown Skipped: " + notTried + "Suspended", "Accepted Unknown Skipped: " + notTried + "Suspended",
 			"Ready Unknown Suspended: suspended"}},
@@ -87,18 +91,18 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 		}, []string{
 			"ChartResolved Unknown Skipped: " + notTried + "SubjectNotFound", "Rendered Unknown Skipped: " + notTried + "SubjectNotFound", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready False SubjectNotFound: no Subject", "Reconciling True SubjectNotFound: no Subject"}},
-		"the trigger is wrong": {func(s *scope) { s.stop(iter8v1alpha1.ReasonUnknownVariant, "no v9") }, []string{
-			"ChartResolved Unknown Skipped: " + notTried + "UnknownVariant", "Rendered Unknown Skipped: " + notTried + "UnknownVariant", "Applied Unknown Skipped: " + notTried + "UnknownVariant", "Accepted Unknown Skipped: " + notTried + "UnknownVariant",
-			"Ready False UnknownVariant: no v9", "Stalled True UnknownVariant: no v9"}},
+		"the trigger is wrong": {func(s *scope) { s.stop(iter8v1alpha1.ReasonVariantNotFound, "no v9") }, []string{
+			"ChartResolved Unknown Skipped: " + notTried + "VariantNotFound", "Rendered Unknown Skipped: " + notTried + "VariantNotFound", "Applied Unknown Skipped: " + notTried + "VariantNotFound", "Accepted Unknown Skipped: " + notTried + "VariantNotFound",
+			"Ready False VariantNotFound: no v9", "Stalled True VariantNotFound: no v9"}},
 		"a variant is unknown": {func(s *scope) {
 			through(s, resolved, rendered, applied, accepted)
 			s.unknown = "v2 is not known"
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
-			"Ready False VariantUnknown: v2 is not known", "Reconciling True VariantUnknown: v2 is not known"}},
+			"Ready False VariantStateUnknown: v2 is not known", "Reconciling True VariantStateUnknown: v2 is not known"}},
 		"a variant is unknown, and a write failed": {func(s *scope) {
 			through(s, resolved, rendered)
-			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, "timeout")
+			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, errors.New("timeout"))
 			s.unknown = "v2 is not known"
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "ApplyFailed",
@@ -125,13 +129,13 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
 		"the gateway refuses the route, for a reason that has the name of one of ours": {func(s *scope) {
 			through(s, resolved, rendered, applied)
-			s.fail(accepted, iter8v1alpha1.ReasonRejected, "no")
+			s.found[accepted] = finding{failed: true, reported: true, reason: iter8v1alpha1.ReasonRejected, message: "no"}
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted False Rejected: no",
 			"Ready False Rejected: no", "Reconciling True Rejected: no"}},
 		"the gateway refuses the route": {func(s *scope) {
 			through(s, resolved, rendered, applied)
-			s.fail(accepted, "BackendNotFound", "no v2")
+			s.found[accepted] = finding{failed: true, reported: true, reason: "BackendNotFound", message: "no v2"}
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted False BackendNotFound: no v2",
 			"Ready False BackendNotFound: no v2", "Reconciling True BackendNotFound: no v2"}},
@@ -144,88 +148,6 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 			test.found(s)
 			g.Expect(summed(s.conditions())).To(Equal(test.want))
 		})
-	}
-}
-
-func TestStalledAndReconcilingExcludeEachOther(t *testing.T) {
-	for reason := range reasons(t) {
-		s := newScope(aPolicy())
-		s.fail(iter8v1alpha1.ConditionApplied, reason, "message")
-		conditions := s.conditions()
-		g := NewWithT(t)
-		g.Expect(meta.IsStatusConditionTrue(conditions, iter8v1alpha1.ConditionStalled)).To(
-			Equal(!meta.IsStatusConditionTrue(conditions, iter8v1alpha1.ConditionReconciling)), reason)
-		g.Expect(meta.IsStatusConditionTrue(conditions, iter8v1alpha1.ConditionStalled)).To(Equal(stalled[reason]), reason)
-	}
-}
-
-// passing are the reasons that don't stall a policy, each for a reason of its own.
-var passing = map[string]string{
-	iter8v1alpha1.ReasonSubjectNotFound: "the Subject may come, and that is an event",
-	iter8v1alpha1.ReasonVariantUnknown:  "the kind may come to be served or listed",
-	iter8v1alpha1.ReasonKindNotServed:   "the kind may come to be served",
-	iter8v1alpha1.ReasonForbidden:       "rights may come, of which nobody tells, so it is tried again",
-	iter8v1alpha1.ReasonApplyFailed:     "it is tried again",
-	iter8v1alpha1.ReasonPruneFailed:     "it is tried again",
-
-	iter8v1alpha1.ReasonResolving:             "its end is an event",
-	iter8v1alpha1.ReasonRepositoryUnavailable: "it is tried again",
-	iter8v1alpha1.ReasonUnauthorized:          "it is tried again, since nobody tells of a Secret's change",
-	iter8v1alpha1.ReasonInvalidSecret:         "the same",
-	iter8v1alpha1.ReasonCacheUnavailable:      "it is tried again",
-
-	iter8v1alpha1.ReasonAwaitingReport: "the gateway's report is an event",
-	iter8v1alpha1.ReasonNotReported:    "it is no failure",
-	iter8v1alpha1.ReasonAccepted:       "it is no failure",
-	iter8v1alpha1.ReasonNotAccepted:    "the gateway may change its mind, which is an event",
-
-	iter8v1alpha1.ReasonSucceeded:       "it is no failure",
-	iter8v1alpha1.ReasonSuspended:       "it is no failure",
-	iter8v1alpha1.ReasonInlineTemplates: "it is no failure",
-	iter8v1alpha1.ReasonSkipped:         "what was skipped says nothing of why",
-
-	iter8v1alpha1.ReasonObserved:        "it is a Subject's",
-	iter8v1alpha1.ReasonWatchFailed:     "it is a Subject's",
-	iter8v1alpha1.ReasonInvalidResource: "it is a Subject's",
-	iter8v1alpha1.ReasonAvailable:       "it is a variant's",
-	iter8v1alpha1.ReasonNotFound:        "it is a variant's",
-	iter8v1alpha1.ReasonLabelMissing:    "it is a variant's",
-	iter8v1alpha1.ReasonTerminating:     "it is a variant's",
-	iter8v1alpha1.ReasonNotReady:        "it is a variant's",
-	iter8v1alpha1.ReasonUnknown:         "it is a variant's",
-}
-
-// reasons gives the API's constants for reasons: value to name.
-func reasons(t *testing.T) map[string]string {
-	t.Helper()
-	g := NewWithT(t)
-	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/conditions.go", nil, 0)
-	g.Expect(err).NotTo(HaveOccurred())
-	found := map[string]string{}
-	ast.Inspect(file, func(n ast.Node) bool {
-		spec, ok := n.(*ast.ValueSpec)
-		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Reason") {
-			return true
-		}
-		value := strings.Trim(spec.Values[0].(*ast.BasicLit).Value, `"`)
-		g.Expect(found).NotTo(HaveKey(value), "two constants of one value")
-		found[value] = spec.Names[0].Name
-		return true
-	})
-	g.Expect(len(found)).To(BeNumerically(">", 20))
-	return found
-}
-
-func TestEveryReasonStallsAPolicyOrDeliberatelyDoesNot(t *testing.T) {
-	g := NewWithT(t)
-	all := reasons(t)
-	for reason, name := range all {
-		_, passes := passing[reason]
-		g.Expect(passes).NotTo(Equal(stalled[reason]), "%s belongs either to stalled or to the list of those that pass", name)
-		g.Expect(name).To(Equal("Reason" + reason))
-	}
-	for reason := range stalled {
-		g.Expect(all).To(HaveKey(reason))
 	}
 }
 

@@ -134,7 +134,7 @@ func TestWhatCanNotBeReadOfOneVariantIsNotMadeUpForByAnother(t *testing.T) {
 				return
 			}
 			g.Expect(got).To(Equal(done), "more would be mirrored than the weight says")
-			g.Expect(s.stopped).To(Equal(&finding{failed: true, reason: iter8v1alpha1.ReasonVariantUnknown, message: s.unknown}))
+			g.Expect(s.stopped).To(Equal(&finding{failed: true, reason: iter8v1alpha1.ReasonVariantStateUnknown, message: s.unknown}))
 		})
 	}
 }
@@ -170,7 +170,7 @@ func TestATriggerThatNamesAVariantThatThereIsNot(t *testing.T) {
 	s := newScope(aPolicy("v1", "v9"))
 	s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"})
 	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(done))
-	g.Expect(s.stopped).To(Equal(&finding{failed: true, reason: iter8v1alpha1.ReasonUnknownVariant,
+	g.Expect(s.stopped).To(Equal(&finding{failed: true, reason: iter8v1alpha1.ReasonVariantNotFound,
 		message: `spec.trigger names variant "v9", and Subject web has v1, v2`}))
 }
 

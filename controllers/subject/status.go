@@ -123,18 +123,12 @@ func conditionsOf(s summary) []metav1.Condition {
 	condition := func(kind string, value metav1.ConditionStatus) metav1.Condition {
 		return metav1.Condition{Type: kind, Status: value, Reason: s.reason, Message: s.message}
 	}
-	switch s.reason {
-	case iter8v1alpha1.ReasonObserved:
+	r, _ := iter8v1alpha1.LookupReason(s.reason)
+	if r.Recovery == iter8v1alpha1.NoRecovery {
 		return []metav1.Condition{condition(iter8v1alpha1.ConditionReady, metav1.ConditionTrue)}
-	case iter8v1alpha1.ReasonInvalidResource:
-		return []metav1.Condition{
-			condition(iter8v1alpha1.ConditionReady, metav1.ConditionFalse),
-			condition(iter8v1alpha1.ConditionStalled, metav1.ConditionTrue),
-		}
-	default:
-		return []metav1.Condition{
-			condition(iter8v1alpha1.ConditionReady, metav1.ConditionFalse),
-			condition(iter8v1alpha1.ConditionReconciling, metav1.ConditionTrue),
-		}
+	}
+	return []metav1.Condition{
+		condition(iter8v1alpha1.ConditionReady, metav1.ConditionFalse),
+		condition(r.Recovery.Condition(), metav1.ConditionTrue),
 	}
 }

@@ -1,6 +1,8 @@
 package subject
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -203,4 +205,85 @@ func TestMessagesAreKeptToWhatTheAPIAllows(t *testing.T) {
 	g.Expect(status.Variants[0].Message).To(HaveLen(4096))
 	g.Expect(status.Variants[0].Message).To(HaveSuffix("x..."))
 	g.Expect(status.Conditions).To(HaveEach(HaveField("Message", And(HaveLen(32768), HaveSuffix("...")))))
+}
+
+func TestASubjectIsTreatedAsTheTableOfReasonsSays(t *testing.T) {
+	others := map[iter8v1alpha1.Recovery][]string{
+		iter8v1alpha1.NoRecovery: {"Ready True"},
+		iter8v1alpha1.Waits:      {"Ready False", "Reconciling True"},
+		iter8v1alpha1.Stalls:     {"Ready False", "Stalled True"},
+	}
+	for _, r := range iter8v1alpha1.Reasons {
+		if !slices.Contains(r.Conditions, "Subject Ready") {
+			continue
+		}
+		t.Run(r.Name, func(t *testing.T) {
+			g := NewWithT(t)
+			g.Expect(others).To(HaveKey(r.Recovery), "the reconciler only ever waits; the observer tries again")
+			var got []string
+			for _, c := range conditionsOf(summary{r.Name, "message"}) {
+				g.Expect(c.Reason).To(Equal(r.Name))
+				got = append(got, c.Type+" "+string(c.Status))
+			}
+			g.Expect(got).To(Equal(others[r.Recovery]))
+		})
+	}
+}
+
+func TestTheReasonsOfVariantsAreThoseOfTheTable(t *testing.T) {
+	var used, listed []string
+	for state := observe.Ready; state <= observe.Invalid; state++ {
+		used = append(used, reasonOf(state))
+	}
+	for _, r := range iter8v1alpha1.Reasons {
+		if slices.Contains(r.Conditions, "variant") {
+			listed = append(listed, r.Name)
+		}
+	}
+	NewWithT(t).Expect(used).To(ConsistOf(listed))
+}
+
+func TestAStatusThatAnEarlierOperatorWroteGoesOn(t *testing.T) {
+	for name, test := range map[string]struct {
+		stored      string
+		observation observe.Observation
+	}{
+		"all is well": {`{
+  "observedGeneration": 3, "available": "2/2", "availableVariants": "v1,v2",
+  "variants": [
+    {"name": "v1", "available": "True", "reason": "Available", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+    {"name": "v2", "available": "True", "reason": "Available", "lastTransitionTime": "2026-01-01T00:00:01Z"}
+  ],
+  "conditions": [{"type": "Ready", "status": "True", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:02Z", "reason": "Observed", "message": "all variants are available"}]
+}`, observation(variant("v1", observe.Ready), variant("v2", observe.Ready))},
+		"a variant is not there": {`{
+  "observedGeneration": 3, "available": "1/2", "availableVariants": "v1",
+  "variants": [
+    {"name": "v1", "available": "True", "reason": "Available", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+    {"name": "v2", "available": "False", "reason": "NotFound", "message": "Service web-v2 does not exist", "lastTransitionTime": null}
+  ],
+  "conditions": [{"type": "Ready", "status": "True", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:02Z", "reason": "Observed", "message": "variant v2 is not available: Service web-v2 does not exist"}]
+}`, observation(variant("v1", observe.Ready), variant("v2", observe.Missing, problem(observe.Missing, "Service web-v2 does not exist")))},
+		"a reference can't work": {`{
+  "observedGeneration": 3, "available": "0/1",
+  "variants": [{"name": "v1", "available": "Unknown", "reason": "InvalidResource", "message": "Node a is cluster-scoped", "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+  "conditions": [
+    {"type": "Ready", "status": "False", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:01Z", "reason": "InvalidResource", "message": "variant v1: Node a is cluster-scoped"},
+    {"type": "Stalled", "status": "True", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:02Z", "reason": "InvalidResource", "message": "variant v1: Node a is cluster-scoped"}
+  ]
+}`, observation(variant("v1", observe.Invalid, problem(observe.Invalid, "Node a is cluster-scoped")))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := subject()
+			decoder := json.NewDecoder(strings.NewReader(test.stored))
+			decoder.DisallowUnknownFields()
+			g.Expect(decoder.Decode(&s.Status)).To(Succeed())
+			status := statusOf(s, test.observation, now)
+			g.Expect(equality.Semantic.DeepEqual(status, &s.Status)).To(BeTrue(), "so that nothing is written")
+			written, err := json.Marshal(status)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(written).To(MatchJSON(test.stored))
+		})
+	}
 }

@@ -58,7 +58,7 @@ func (r *Reconciler) mirror(ctx context.Context, configMap *corev1.ConfigMap, wa
 	}
 	// A ConfigMap that isn't immutable may have changed itself; then its managed fields are newer.
 	if edited && !replaced && configMap.Immutable != nil && *configMap.Immutable {
-		r.Recorder.Eventf(updated, configMap, corev1.EventTypeWarning, reasonEditPutBack, "Convert",
+		r.Recorder.Eventf(updated, configMap, corev1.EventTypeWarning, iter8v1alpha1.EventEditPutBack, "Convert",
 			"an edit was put back: this %s mirrors ConfigMap %s; edit that, or delete it to go on with this %s alone", kind, configMap.Name, kind)
 	}
 	return nil

@@ -32,18 +32,6 @@ import (
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 // +kubebuilder:rbac:groups=iter8.tools,resources=subjects;routingpolicies,verbs=create;update;delete
 
-// Reasons of the Events about ConfigMaps and what they were converted to.
-const (
-	// reasonNotConverted: the ConfigMap can't be converted; what it was converted to before stays.
-	reasonNotConverted = "NotConverted"
-	// reasonConvertedInPart: something in the ConfigMap has no meaning here.
-	reasonConvertedInPart = "ConvertedInPart"
-	// reasonNameTaken: an object of the ConfigMap's name exists that wasn't converted from it.
-	reasonNameTaken = "NameTaken"
-	// reasonEditPutBack: somebody edited what a ConfigMap was converted to.
-	reasonEditPutBack = "EditPutBack"
-)
-
 // cacheDelay is how long to wait for a cache that doesn't show yet what the apiserver has.
 const cacheDelay = 500 * time.Millisecond
 
@@ -87,7 +75,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	result, err := conversion.Convert(configMap, r.Options)
 	if err != nil {
 		unconverted.WithLabelValues(req.Namespace, req.Name).Set(1)
-		r.tell(configMap, reasonNotConverted, err.Error()+"; what it was converted to before stays")
+		r.tell(configMap, iter8v1alpha1.EventNotConverted, err.Error()+"; what it was converted to before stays")
 		return ctrl.Result{}, nil //nolint:nilerr // only another ConfigMap mends it, and its event comes by itself
 	}
 	if len(result.Warnings) > 0 {
@@ -95,14 +83,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		for _, w := range result.Warnings {
 			messages = append(messages, w.String())
 		}
-		r.tell(configMap, reasonConvertedInPart, strings.Join(messages, "; "))
+		r.tell(configMap, iter8v1alpha1.EventConvertedInPart, strings.Join(messages, "; "))
 	}
 	behind, err := faults(r.mirror(ctx, configMap, result.Subject, &iter8v1alpha1.Subject{}),
 		r.mirror(ctx, configMap, result.Policy, &iter8v1alpha1.RoutingPolicy{}))
 	unconverted.DeleteLabelValues(req.Namespace, req.Name)
 	if taken := (*nameTakenError)(nil); errors.As(err, &taken) {
 		unconverted.WithLabelValues(req.Namespace, req.Name).Set(1)
-		r.tell(configMap, reasonNameTaken, taken.Error())
+		r.tell(configMap, iter8v1alpha1.EventNameTaken, taken.Error())
 		return ctrl.Result{}, nil
 	}
 	if behind && err == nil {

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -19,20 +15,9 @@ import (
 const root = "../.."
 
 var (
-	// reasonRow is a row of a table that begins with a word in code.
-	reasonRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\|")
-	shell     = regexp.MustCompile("(?s)```shell\n(.*?)```")
-	link      = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
+	shell = regexp.MustCompile("(?s)```shell\n(.*?)```")
+	link  = regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`)
 )
-
-func TestTroubleshootingHasEveryReason(t *testing.T) {
-	g := NewWithT(t)
-	var documented []string
-	for _, row := range reasonRow.FindAllStringSubmatch(section(t, "Troubleshooting"), -1) {
-		documented = append(documented, row[1])
-	}
-	g.Expect(documented).To(ConsistOf(reasons(t)), "README.md, against the constants in api/v1alpha1/conditions.go")
-}
 
 func TestTheTutorialsAreWhatTheDemosRun(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -75,29 +60,6 @@ func TestLinksInDocumentsLeadToFiles(t *testing.T) {
 			}
 		}
 	}
-}
-
-// reasons are the values of the constants that are called so.
-func reasons(t *testing.T) []string {
-	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, "api", "v1alpha1", "conditions.go"), nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var values []string
-	ast.Inspect(file, func(node ast.Node) bool {
-		constant, ok := node.(*ast.ValueSpec)
-		if !ok || !strings.HasPrefix(constant.Names[0].Name, "Reason") {
-			return true
-		}
-		value, err := strconv.Unquote(constant.Values[0].(*ast.BasicLit).Value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		values = append(values, value)
-		return true
-	})
-	return values
 }
 
 // section is a part of README.md, by its heading.

@@ -114,7 +114,7 @@ func TestAKindWhoseCRDIsNotInstalledHoldsTheRouteUntilItIs(t *testing.T) {
 	s.create(subject, policy)
 	s.Eventually(s.ready(subject)).Should(gomega.Equal("False WatchFailed: variant v2: InferenceService model can't be read " +
 		"(serving.kserve.io/v1beta1 InferenceService): the cluster does not serve this kind"))
-	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("False VariantUnknown: variant v2 counts as not available, as it was last known"))
+	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("False VariantStateUnknown: variant v2 counts as not available, as it was last known"))
 	s.Eventually(s.route("httpbin")).Should(mirrorTo())
 
 	crd := customResource("serving.kserve.io", "v1beta1", "InferenceService")

@@ -72,7 +72,7 @@ func TestABadSpecStallsThePolicyAndLosesNothing(t *testing.T) {
 	}{
 		"an unknown variant in the trigger": {
 			func(p *iter8v1alpha1.RoutingPolicySpec) { p.Trigger = &iter8v1alpha1.Trigger{Variants: []string{"v9"}} },
-			`UnknownVariant: spec.trigger names variant "v9", and Subject app has v1`},
+			`VariantNotFound: spec.trigger names variant "v9", and Subject app has v1`},
 		"the reserved key in the values": {
 			func(p *iter8v1alpha1.RoutingPolicySpec) { p.Values = values(map[string]any{"iter8": "mine"}) },
 			`InvalidValues: invalid values: the key "iter8" is reserved for the state of the variants; remove it from spec.values`},
@@ -103,7 +103,7 @@ func TestABadSpecStallsThePolicyAndLosesNothing(t *testing.T) {
 			chartWith("", "mirror", "9.x", nil), "VersionNotFound: version not found: the built-in chart mirror is version 0.14.0, which is not in 9.x"},
 		"a version that is none": {chartWith("", "mirror", "newest", nil), `InvalidVersion: invalid version range: spec.chart.version "newest"`},
 		"a repository without TLS": {
-			chartWith("http://charts.example.com", "mirror", "", nil), "UnsupportedRepository: unsupported repository: http://charts.example.com"},
+			chartWith("http://charts.example.com", "mirror", "", nil), "RepositoryNotAllowed: repository not allowed: http://charts.example.com"},
 		"a Subject in another namespace": {
 			func(p *iter8v1alpha1.RoutingPolicySpec) { p.SubjectRef.Namespace = "default" },
 			"CrossNamespaceReference: spec.subjectRef is in namespace default, and this operator does not allow references to other namespaces"},

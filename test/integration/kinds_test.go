@@ -171,14 +171,14 @@ func TestAKindOfRouteThatMayNotBeWatchedIsAppliedOnceItMay(t *testing.T) {
 	policy := s.templatePolicy("routes", "app", routeTemplate("app"), grpcRouteTemplate)
 	s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), policy)
 	s.Eventually(s.conditions(policy)).Should(gomega.Equal(map[string]string{
-		"Ready":         "False Forbidden",
+		"Ready":         "False WatchFailed",
 		"ChartResolved": "True InlineTemplates",
 		"Rendered":      "True Succeeded",
-		"Applied":       "False Forbidden",
+		"Applied":       "False WatchFailed",
 		"Accepted":      "Unknown Skipped",
-		"Reconciling":   "True Forbidden",
+		"Reconciling":   "True WatchFailed",
 	}))
-	s.Expect(s.ready(policy)()).To(gomega.MatchRegexp("^False Forbidden: GRPCRoute.gateway.networking.k8s.io can't be watched: " +
+	s.Expect(s.ready(policy)()).To(gomega.MatchRegexp("^False WatchFailed: GRPCRoute.gateway.networking.k8s.io can't be watched: " +
 		"may not (list|watch) grpcroutes.gateway.networking.k8s.io: .*" + operatorUser))
 	s.Expect(s.route("app")()).To(gomega.BeNil(), "what can't be compared with the cluster isn't applied in part")
 
@@ -230,9 +230,9 @@ func TestAKindThatIsAddedToTheChartsAppResourcesIsReadWithoutARestart(t *testing
 	subject.Spec.Variants[1].Resources = append(subject.Spec.Variants[1].Resources, iter8v1alpha1.ResourceReference{APIVersion: "v1", Kind: "ConfigMap", Name: "flags"})
 	s.create(subject, policy)
 	s.Eventually(s.ready(subject)).Should(gomega.MatchRegexp(`^False WatchFailed: variant v2: ConfigMap flags can't be read \(v1 ConfigMap\): may not (list|watch) configmaps: `))
-	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("False VariantUnknown: variant v2 counts as not available, as it was last known: ConfigMap flags can't be read"))
+	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("False VariantStateUnknown: variant v2 counts as not available, as it was last known: ConfigMap flags can't be read"))
 	s.Expect(s.condition(subject, "Reconciling")()).To(gomega.HavePrefix("True WatchFailed: "))
-	s.Expect(s.condition(policy, "Reconciling")()).To(gomega.HavePrefix("True VariantUnknown: "))
+	s.Expect(s.condition(policy, "Reconciling")()).To(gomega.HavePrefix("True VariantStateUnknown: "))
 	s.Expect(s.route("httpbin")()).To(mirrorTo())
 
 	upgrade := func(values ...string) {

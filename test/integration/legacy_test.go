@@ -322,7 +322,7 @@ func TestIter8ConfigMaps(t *testing.T) {
 		s.Eventually(func(g gomega.Gomega) {
 			ready, err := s.ready(policy)()
 			g.Expect(err).NotTo(gomega.HaveOccurred())
-			g.Expect(ready).To(gomega.HavePrefix(`False UnknownVariant: spec.trigger names variant "v9"`))
+			g.Expect(ready).To(gomega.HavePrefix(`False VariantNotFound: spec.trigger names variant "v9"`))
 		}).Should(gomega.Succeed())
 	})
 

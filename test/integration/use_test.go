@@ -89,7 +89,7 @@ func TestAKindThatMayNotBeReadHoldsTheRoute(t *testing.T) {
 	})
 	s.Eventually(s.ready(subject)).Should(gomega.And(gomega.HavePrefix("False WatchFailed: variant v2: Secret key can't be read (v1 Secret): may not "),
 		gomega.ContainSubstring(`User "`+operatorUser+`" cannot`)))
-	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("False VariantUnknown: variant v2 counts as available, as it was last known"))
+	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("False VariantStateUnknown: variant v2 counts as available, as it was last known"))
 	s.Expect(s.route("httpbin")()).To(mirrorTo("httpbin-v2"))
 }
 

@@ -83,7 +83,7 @@ func TestCredentialsOfASecretOpenARepository(t *testing.T) {
 		"registry-wrong-bearer": {closedRegistry(true), dockerOf(wrongPassword), refused},
 		"registry-none":         {closedRegistry(false), nil, refused},
 		"registry-another-host": {closedRegistry(false), of(docker("ghcr.io", password)), refused},
-		"broken-docker":         {closed(header(password)), of(map[string][]byte{".dockerconfigjson": []byte(password)}), "False InvalidSecret: invalid secret: Secret broken-docker of spec.chart.secretRef: its .dockerconfigjson is none"},
+		"broken-docker":         {closed(header(password)), of(map[string][]byte{".dockerconfigjson": []byte(password)}), "False InvalidSecret: invalid secret: Secret broken-docker of spec.chart.secretRef: its .dockerconfigjson is not valid"},
 	} {
 		reference := from(test.address, "mirror", "")
 		if test.secret != nil {
@@ -118,14 +118,14 @@ func TestACertificateIsCheckedUnlessTheConfigurationLetsAPolicySayOtherwise(t *t
 	s.app("registry", unknown(charts(registry)))
 	s.Eventually(anonymous(s.resolved("registry"), registry.Host+"/charts/mirror")).Should(Equal("False RepositoryUnavailable: repository unavailable: oci://" + signature))
 
-	const notHere = "False UnsupportedRepository: unsupported repository: "
+	const notHere = "False RepositoryNotAllowed: repository not allowed: "
 	hits := server.AllHits()
 	s.app("insecure-index", insecure(server.URL))
 	s.app("insecure-registry", insecure(charts(registry)))
 	s.app("plain", unknown(strings.Replace(server.URL, "https://", "http://", 1)))
 	s.Eventually(anonymous(s.resolved("insecure-index"), server.URL)).Should(Equal(notHere +
 		"https://HOST: this operator uses no repository without TLS, or with a certificate that isn't valid (charts.allowInsecure of its configuration)"))
-	s.Eventually(s.condition("insecure-registry", iter8v1alpha1.ConditionStalled)).Should(HavePrefix("True UnsupportedRepository: "))
+	s.Eventually(s.condition("insecure-registry", iter8v1alpha1.ConditionStalled)).Should(HavePrefix("True RepositoryNotAllowed: "))
 	s.Eventually(s.resolved("plain")).Should(HavePrefix(notHere))
 	s.Expect(server.AllHits()).To(Equal(hits))
 

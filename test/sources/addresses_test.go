@@ -58,14 +58,14 @@ func (a *arena) addresses() {
 		"a registry at metadata":           {at("oci://169.254.169.254/charts"), forbidden, "link-local"},
 		"a name that leads there":          {at("https://localhost:" + port), forbidden, loopback},
 		"a registry's name":                {at("oci://localhost:" + port + "/charts"), forbidden, loopback},
-		"a file":                           {entry("file:///etc/passwd"), "False UnsupportedRepository: ", ""},
-		"an address without TLS":           {entry("http://" + a.decoy.Host + "/mirror.tgz"), "False UnsupportedRepository: ", ""},
+		"a file":                           {entry("file:///etc/passwd"), "False RepositoryNotAllowed: ", ""},
+		"an address without TLS":           {entry("http://" + a.decoy.Host + "/mirror.tgz"), "False RepositoryNotAllowed: ", ""},
 		"an entry of the index":            {entry("https://" + a.decoy.Host + "/mirror.tgz"), forbidden, loopback},
 		"an entry of the index by name":    {entry("https://localhost:" + port + "/mirror.tgz"), forbidden, loopback},
 		"an entry in a registry":           {entry("oci://" + a.decoy.Host + "/charts/mirror:0.14.2"), forbidden, loopback},
 		"a redirect":                       {server(func(s *repository.Server) { s.Answer(redirect("https://" + a.decoy.Host)) }), forbidden, loopback},
 		"a redirect by name":               {server(func(s *repository.Server) { s.Answer(redirect("https://localhost:" + port)) }), forbidden, loopback},
-		"a redirect without TLS":           {server(func(s *repository.Server) { s.Answer(redirect("http://" + a.decoy.Host)) }), "False UnsupportedRepository: ", ""},
+		"a redirect without TLS":           {server(func(s *repository.Server) { s.Answer(redirect("http://" + a.decoy.Host)) }), "False RepositoryNotAllowed: ", ""},
 		"redirects in a circle": {server(func(s *repository.Server) {
 			s.Answer(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) })
 		}), "False RepositoryUnavailable: ", "more than 5 redirects"},

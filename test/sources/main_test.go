@@ -54,7 +54,7 @@ func TestMain(m *testing.M) {
 
 // allowed are the errors that these tests make the operator log.
 var allowed = []env.AllowedError{
-	{Parts: []string{"Reconciler error", "lacks rights"}, Because: "accounts that policies name are given no rights"},
+	{Parts: []string{"Reconciler error", "bind a Role with these verbs"}, Because: "accounts that policies name are given no rights"},
 	{Parts: []string{"Reconciler error", "cannot impersonate"}, Because: "a policy names an account of another namespace, in disguise"},
 }
 

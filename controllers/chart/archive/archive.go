@@ -20,8 +20,8 @@ import (
 	"helm.sh/helm/v3/pkg/chart/loader"
 
 	"iter8.tools/operator/controllers/chart/bound"
+	"iter8.tools/operator/controllers/chart/fault"
 	"iter8.tools/operator/controllers/chart/fetch"
-	"iter8.tools/operator/controllers/chart/reason"
 )
 
 // Limits of one archive.
@@ -49,7 +49,7 @@ func Load(r io.Reader, limits Limits) (*helmchart.Chart, int64, error) {
 	}
 	c, err := loader.LoadFiles(w.files)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %s", reason.ErrInvalidArchive, printable(err.Error()))
+		return nil, 0, fmt.Errorf("%w: %s", fault.ErrInvalidArchive, printable(err.Error()))
 	}
 	return c, w.held, nil
 }
@@ -100,7 +100,7 @@ func (w *walk) entry(r io.Reader, header *tar.Header, prefix string, depth int) 
 	w.entries++
 	if w.entries > w.limits.Entries {
 		return fmt.Errorf("%w: the chart has more than %d files and folders, which is what charts.limits of the operator's configuration allows",
-			reason.ErrTooLarge, w.limits.Entries)
+			fault.ErrTooLarge, w.limits.Entries)
 	}
 	name, err := clean(header.Name)
 	if err != nil {
@@ -157,7 +157,7 @@ func (w *walk) hold(r io.Reader, name string, size int64) error {
 func (w *walk) count(size int64) error {
 	if size > w.limits.Held-w.held {
 		return fmt.Errorf("%w: the chart's files, and what its values are decoded to, take more memory than the %s that a namespace may have; charts.memory of the operator's configuration sets it",
-			reason.ErrTooLarge, fetch.Size(w.limits.Held))
+			fault.ErrTooLarge, fetch.Size(w.limits.Held))
 	}
 	w.held += size
 	return nil
@@ -201,8 +201,8 @@ var errExpanded = errors.New("expanded beyond the limit")
 func (w *walk) broken(err error) error {
 	switch {
 	case errors.Is(err, errExpanded):
-		return fmt.Errorf("%w: the chart expands to more than charts.limits of the operator's configuration allows", reason.ErrTooLarge)
-	case errors.Is(err, reason.ErrTooLarge), errors.Is(err, reason.ErrInvalidArchive):
+		return fmt.Errorf("%w: the chart expands to more than charts.limits of the operator's configuration allows", fault.ErrTooLarge)
+	case errors.Is(err, fault.ErrTooLarge), errors.Is(err, fault.ErrInvalidArchive):
 		return err
 	default:
 		return invalid("it is no archive that helm package makes, a .tgz, or it is damaged")
@@ -210,7 +210,7 @@ func (w *walk) broken(err error) error {
 }
 
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("%w: "+format, append([]any{reason.ErrInvalidArchive}, args...)...)
+	return fmt.Errorf("%w: "+format, append([]any{fault.ErrInvalidArchive}, args...)...)
 }
 
 func shortened(name string) string { return name[:min(len(name), 64)] }

@@ -15,7 +15,7 @@ import (
 	"github.com/onsi/gomega/types"
 	helmchart "helm.sh/helm/v3/pkg/chart"
 
-	"iter8.tools/operator/controllers/chart/reason"
+	"iter8.tools/operator/controllers/chart/fault"
 	"iter8.tools/operator/test/repository"
 )
 
@@ -88,37 +88,37 @@ func TestArchivesThatAreRefused(t *testing.T) {
 		message types.GomegaMatcher
 	}{
 		"a symbolic link": {pack(t, entry(tar.Header{Name: "mirror/templates/a", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}, "")),
-			reason.ErrInvalidArchive, Equal(`invalid chart: it holds a link, "mirror/templates/a"`)},
-		"a hard link":                 {pack(t, entry(tar.Header{Name: "mirror/a", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}, "")), reason.ErrInvalidArchive, ContainSubstring("it holds a link")},
-		"a device":                    {pack(t, entry(tar.Header{Name: "mirror/a", Typeflag: tar.TypeBlock}, "")), reason.ErrInvalidArchive, ContainSubstring("neither a file nor a folder")},
-		"a pipe":                      {pack(t, entry(tar.Header{Name: "mirror/a", Typeflag: tar.TypeFifo}, "")), reason.ErrInvalidArchive, ContainSubstring("neither a file nor a folder")},
-		"an absolute path":            {pack(t, file("/etc/passwd", "")), reason.ErrInvalidArchive, Equal(`invalid chart: it holds a file with an absolute path, "/etc/passwd"`)},
-		"an absolute path of Windows": {pack(t, file(`C:\windows\a`, "")), reason.ErrInvalidArchive, ContainSubstring("absolute path")},
-		"a drive further in":          {pack(t, file("mirror/c:/a", "")), reason.ErrInvalidArchive, ContainSubstring("the name of a drive")},
-		"a path that leads out":       {pack(t, file("mirror/../../etc/passwd", "")), reason.ErrInvalidArchive, Equal(`invalid chart: it holds a file with a path that leads out of it, "mirror/../../etc/passwd"`)},
-		"one that leads back in":      {pack(t, file("mirror/templates/../a", "")), reason.ErrInvalidArchive, ContainSubstring("leads out of it")},
-		"one with backslashes":        {pack(t, file(`mirror\..\..\a`, "")), reason.ErrInvalidArchive, ContainSubstring("leads out of it")},
-		"a folder that leads out":     {pack(t, entry(tar.Header{Name: "../", Typeflag: tar.TypeDir}, "")), reason.ErrInvalidArchive, ContainSubstring("leads out of it")},
-		"a file beside the chart":     {pack(t, file("a", "")), reason.ErrInvalidArchive, Equal(`invalid chart: "a" is outside of the chart's folder`)},
-		"a long name":                 {pack(t, file("mirror/"+strings.Repeat("a", 300), "")), reason.ErrInvalidArchive, ContainSubstring("longer than 256 bytes")},
-		"one file twice":              {pack(t, file("mirror/Chart.yaml", chartYAML)), reason.ErrInvalidArchive, Equal(`invalid chart: it holds "Chart.yaml" twice`)},
-		"one file under two names":    {pack(t, file("mirror/./Chart.yaml", chartYAML)), reason.ErrInvalidArchive, ContainSubstring("twice")},
+			fault.ErrInvalidArchive, Equal(`invalid chart: it holds a link, "mirror/templates/a"`)},
+		"a hard link":                 {pack(t, entry(tar.Header{Name: "mirror/a", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}, "")), fault.ErrInvalidArchive, ContainSubstring("it holds a link")},
+		"a device":                    {pack(t, entry(tar.Header{Name: "mirror/a", Typeflag: tar.TypeBlock}, "")), fault.ErrInvalidArchive, ContainSubstring("neither a file nor a folder")},
+		"a pipe":                      {pack(t, entry(tar.Header{Name: "mirror/a", Typeflag: tar.TypeFifo}, "")), fault.ErrInvalidArchive, ContainSubstring("neither a file nor a folder")},
+		"an absolute path":            {pack(t, file("/etc/passwd", "")), fault.ErrInvalidArchive, Equal(`invalid chart: it holds a file with an absolute path, "/etc/passwd"`)},
+		"an absolute path of Windows": {pack(t, file(`C:\windows\a`, "")), fault.ErrInvalidArchive, ContainSubstring("absolute path")},
+		"a drive further in":          {pack(t, file("mirror/c:/a", "")), fault.ErrInvalidArchive, ContainSubstring("the name of a drive")},
+		"a path that leads out":       {pack(t, file("mirror/../../etc/passwd", "")), fault.ErrInvalidArchive, Equal(`invalid chart: it holds a file with a path that leads out of it, "mirror/../../etc/passwd"`)},
+		"one that leads back in":      {pack(t, file("mirror/templates/../a", "")), fault.ErrInvalidArchive, ContainSubstring("leads out of it")},
+		"one with backslashes":        {pack(t, file(`mirror\..\..\a`, "")), fault.ErrInvalidArchive, ContainSubstring("leads out of it")},
+		"a folder that leads out":     {pack(t, entry(tar.Header{Name: "../", Typeflag: tar.TypeDir}, "")), fault.ErrInvalidArchive, ContainSubstring("leads out of it")},
+		"a file beside the chart":     {pack(t, file("a", "")), fault.ErrInvalidArchive, Equal(`invalid chart: "a" is outside of the chart's folder`)},
+		"a long name":                 {pack(t, file("mirror/"+strings.Repeat("a", 300), "")), fault.ErrInvalidArchive, ContainSubstring("longer than 256 bytes")},
+		"one file twice":              {pack(t, file("mirror/Chart.yaml", chartYAML)), fault.ErrInvalidArchive, Equal(`invalid chart: it holds "Chart.yaml" twice`)},
+		"one file under two names":    {pack(t, file("mirror/./Chart.yaml", chartYAML)), fault.ErrInvalidArchive, ContainSubstring("twice")},
 		"a link in a chart in it": {pack(t, file("mirror/charts/sub.tgz", string(pack(t, entry(tar.Header{Name: "mirror/a", Typeflag: tar.TypeSymlink, Linkname: "b"}, ""))))),
-			reason.ErrInvalidArchive, ContainSubstring("it holds a link")},
-		"charts in charts in charts":                 {nest(pack(t), 5), reason.ErrInvalidArchive, ContainSubstring("packed in charts more than 4 times")},
-		"no archive":                                 {[]byte("<html>"), reason.ErrInvalidArchive, ContainSubstring("no archive that helm package makes")},
-		"half an archive":                            {pack(t)[:60], reason.ErrInvalidArchive, ContainSubstring("or it is damaged")},
-		"nothing":                                    {nil, reason.ErrInvalidArchive, ContainSubstring("no archive")},
-		"no Chart.yaml":                              {repository.Archive(t, file("mirror/values.yaml", "")), reason.ErrInvalidArchive, ContainSubstring("Chart.yaml file is missing")},
-		"a Chart.yaml of null":                       {repository.Archive(t, file("mirror/Chart.yaml", "null")), reason.ErrInvalidArchive, ContainSubstring("is required")},
-		"a Chart.yaml of a list":                     {repository.Archive(t, file("mirror/Chart.yaml", "[]")), reason.ErrInvalidArchive, ContainSubstring("cannot load Chart.yaml")},
-		"a dependency of null":                       {repository.Archive(t, file("mirror/Chart.yaml", chartYAML+"dependencies: [null]\nmaintainers: [null]\n")), reason.ErrInvalidArchive, ContainSubstring("must not contain empty or null")},
-		"values that are none":                       {pack(t, file("mirror/values.yaml", "[]")), reason.ErrInvalidArchive, ContainSubstring("cannot load values.yaml")},
-		"values that take much more than their text": {pack(t, file("mirror/values.yaml", "a: ["+strings.Repeat("{a},", 50_000)+"]")), reason.ErrTooLarge, ContainSubstring("what its values are decoded to")},
-		"more files than allowed":                    {repository.Archive(t, many(10_001)), reason.ErrTooLarge, Equal("too large: the chart has more than 10000 files and folders, which is what charts.limits of the operator's configuration allows")},
-		"more than can be held":                      {pack(t, file("mirror/a", strings.Repeat("x", 8<<20))), reason.ErrTooLarge, ContainSubstring("what its values are decoded to, take more memory than the 8Mi that a namespace may have")},
+			fault.ErrInvalidArchive, ContainSubstring("it holds a link")},
+		"charts in charts in charts":                 {nest(pack(t), 5), fault.ErrInvalidArchive, ContainSubstring("packed in charts more than 4 times")},
+		"no archive":                                 {[]byte("<html>"), fault.ErrInvalidArchive, ContainSubstring("no archive that helm package makes")},
+		"half an archive":                            {pack(t)[:60], fault.ErrInvalidArchive, ContainSubstring("or it is damaged")},
+		"nothing":                                    {nil, fault.ErrInvalidArchive, ContainSubstring("no archive")},
+		"no Chart.yaml":                              {repository.Archive(t, file("mirror/values.yaml", "")), fault.ErrInvalidArchive, ContainSubstring("Chart.yaml file is missing")},
+		"a Chart.yaml of null":                       {repository.Archive(t, file("mirror/Chart.yaml", "null")), fault.ErrInvalidArchive, ContainSubstring("is required")},
+		"a Chart.yaml of a list":                     {repository.Archive(t, file("mirror/Chart.yaml", "[]")), fault.ErrInvalidArchive, ContainSubstring("cannot load Chart.yaml")},
+		"a dependency of null":                       {repository.Archive(t, file("mirror/Chart.yaml", chartYAML+"dependencies: [null]\nmaintainers: [null]\n")), fault.ErrInvalidArchive, ContainSubstring("must not contain empty or null")},
+		"values that are none":                       {pack(t, file("mirror/values.yaml", "[]")), fault.ErrInvalidArchive, ContainSubstring("cannot load values.yaml")},
+		"values that take much more than their text": {pack(t, file("mirror/values.yaml", "a: ["+strings.Repeat("{a},", 50_000)+"]")), fault.ErrTooLarge, ContainSubstring("what its values are decoded to")},
+		"more files than allowed":                    {repository.Archive(t, many(10_001)), fault.ErrTooLarge, Equal("too large: the chart has more than 10000 files and folders, which is what charts.limits of the operator's configuration allows")},
+		"more than can be held":                      {pack(t, file("mirror/a", strings.Repeat("x", 8<<20))), fault.ErrTooLarge, ContainSubstring("what its values are decoded to, take more memory than the 8Mi that a namespace may have")},
 		"more in a chart in it": {pack(t, file("mirror/charts/sub.tgz", string(pack(t, file("mirror/a", strings.Repeat("x", 8<<20)))))),
-			reason.ErrTooLarge, ContainSubstring("take more memory")},
+			fault.ErrTooLarge, ContainSubstring("take more memory")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -182,7 +182,7 @@ func TestBombsTakeNoMemory(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			_, _, err := Load(bytes.NewReader(archive), limits)
 			runtime.ReadMemStats(&after)
-			g.Expect(err).To(Or(MatchError(reason.ErrTooLarge), MatchError(reason.ErrInvalidArchive)))
+			g.Expect(err).To(Or(MatchError(fault.ErrTooLarge), MatchError(fault.ErrInvalidArchive)))
 			most := 32 << 20
 			if name == "headers without an end" {
 				most = 1 << 30 // Go's reader makes garbage of each, until the limit of what is expanded, and holds one

@@ -19,7 +19,7 @@ import (
 
 	"golang.org/x/net/publicsuffix"
 
-	"iter8.tools/operator/controllers/chart/reason"
+	"iter8.tools/operator/controllers/chart/fault"
 )
 
 // Options hold for every client of the operator.
@@ -117,7 +117,7 @@ func rootsOf(pem []byte) (*x509.CertPool, error) {
 		pool = x509.NewCertPool() // an image without certificates
 	}
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%w: ca.crt of spec.chart.caSecretRef holds no certificate in PEM", reason.ErrInvalidSecret)
+		return nil, fmt.Errorf("%w: ca.crt of spec.chart.caSecretRef holds no certificate in PEM", fault.ErrInvalidSecret)
 	}
 	return pool, nil
 }
@@ -134,7 +134,7 @@ func (c *Client) Get(ctx context.Context, address string, limit int64, w io.Writ
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("%w: %s is no address", reason.ErrRepositoryUnavailable, Public(address))
+		return fmt.Errorf("%w: %s is no address", fault.ErrRepositoryUnavailable, Public(address))
 	}
 	// A tool that unpacks what it gets would make another archive of a .tgz than the one whose digest is known.
 	req.Header.Set("Accept-Encoding", "identity")

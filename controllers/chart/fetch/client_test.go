@@ -14,7 +14,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"iter8.tools/operator/controllers/chart/reason"
+	"iter8.tools/operator/controllers/chart/fault"
 	"iter8.tools/operator/test/repository"
 )
 
@@ -66,53 +66,53 @@ func TestWhatGoesWrongIsToldInTheSameWordsEachTime(t *testing.T) {
 		kind    error
 		message string
 	}{
-		"an error of the server": {at(repository.Status(500)), reason.ErrRepositoryUnavailable, "repository unavailable: REPO/index.yaml: the server answers 500"},
-		"nothing there":          {at(repository.Status(404)), reason.ErrRepositoryUnavailable, "the server answers 404: there is nothing at this address"},
-		"other credentials":      {at(repository.Status(401)), reason.ErrUnauthorized, "unauthorized: REPO/index.yaml: the server answers 401: spec.chart.secretRef must name a Secret with credentials that it takes"},
-		"not allowed":            {at(repository.Status(403)), reason.ErrUnauthorized, "the server answers 403"},
-		"a reset":                {at(repository.Reset), reason.ErrRepositoryUnavailable, "the connection is closed before the answer is complete"},
+		"an error of the server": {at(repository.Status(500)), fault.ErrRepositoryUnavailable, "repository unavailable: REPO/index.yaml: the server answers 500"},
+		"nothing there":          {at(repository.Status(404)), fault.ErrRepositoryUnavailable, "the server answers 404: there is nothing at this address"},
+		"other credentials":      {at(repository.Status(401)), fault.ErrUnauthorized, "unauthorized: REPO/index.yaml: the server answers 401: spec.chart.secretRef must name a Secret with credentials that it takes"},
+		"not allowed":            {at(repository.Status(403)), fault.ErrUnauthorized, "the server answers 403"},
+		"a reset":                {at(repository.Reset), fault.ErrRepositoryUnavailable, "the connection is closed before the answer is complete"},
 		"half of a document": {at(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "50")
 			io.WriteString(w, "half")
-		}), reason.ErrRepositoryUnavailable, "the connection is closed before the answer is complete"},
+		}), fault.ErrRepositoryUnavailable, "the connection is closed before the answer is complete"},
 		"too large a document": {at(func(w http.ResponseWriter, _ *http.Request) {
 			io.WriteString(w, strings.Repeat("x", 101))
-		}), reason.ErrTooLarge, "too large: REPO/index.yaml: it is larger than the 100 that charts.limits of the operator's configuration allows"},
-		"a circle of redirects": {at(redirect("/index.yaml")), reason.ErrRepositoryUnavailable, "more than 5 redirects"},
-		"a redirect that leaves TLS": {at(redirect("http://example.com/internal-secret")), reason.ErrUnsupportedRepository,
+		}), fault.ErrTooLarge, "too large: REPO/index.yaml: it is larger than the 100 that charts.limits of the operator's configuration allows"},
+		"a circle of redirects": {at(redirect("/index.yaml")), fault.ErrRepositoryUnavailable, "more than 5 redirects"},
+		"a redirect that leaves TLS": {at(redirect("http://example.com/internal-secret")), fault.ErrRepositoryNotAllowed,
 			"REPO/index.yaml: it leads to an address without TLS (http://), which this operator was not configured to use (charts.allowInsecure)"},
-		"a redirect to a file": {at(redirect("file:///etc/passwd")), reason.ErrUnsupportedRepository, "it leads to an address without TLS"},
-		"a redirect to metadata": {at(redirect("https://169.254.169.254/latest/meta-data")), reason.ErrForbiddenAddress,
+		"a redirect to a file": {at(redirect("file:///etc/passwd")), fault.ErrRepositoryNotAllowed, "it leads to an address without TLS"},
+		"a redirect to metadata": {at(redirect("https://169.254.169.254/latest/meta-data")), fault.ErrForbiddenAddress,
 			"forbidden address: REPO/index.yaml: its host name, or that of a redirect, leads to an address that is link-local, where clouds serve their metadata, which the operator doesn't connect to"},
 		"nobody at the address": {func(_ *testing.T, s *repository.Server, _ *Access) string {
 			s.Close()
 			return s.URL + "/index.yaml"
-		}, reason.ErrRepositoryUnavailable, "the connection is refused"},
+		}, fault.ErrRepositoryUnavailable, "the connection is refused"},
 		"a name that there is not": {func(*testing.T, *repository.Server, *Access) string {
 			return "https://nobody.example.com/index.yaml"
-		}, reason.ErrRepositoryUnavailable, "repository unavailable: https://nobody.example.com/index.yaml: there is no host of this name"},
+		}, fault.ErrRepositoryUnavailable, "repository unavailable: https://nobody.example.com/index.yaml: there is no host of this name"},
 		"a name that leads to metadata": {func(*testing.T, *repository.Server, *Access) string {
 			return "https://evil.example.com/index.yaml"
-		}, reason.ErrForbiddenAddress, "forbidden address: https://evil.example.com/index.yaml: "},
+		}, fault.ErrForbiddenAddress, "forbidden address: https://evil.example.com/index.yaml: "},
 		"an authority that nobody knows": {func(_ *testing.T, s *repository.Server, a *Access) string {
 			a.CAs = nil
 			return s.URL + "/index.yaml"
-		}, reason.ErrRepositoryUnavailable, "the server's certificate is signed by an authority that is not known; spec.chart.caSecretRef may name"},
+		}, fault.ErrRepositoryUnavailable, "the server's certificate is signed by an authority that is not known; spec.chart.caSecretRef may name"},
 		"a certificate for another host": {func(_ *testing.T, s *repository.Server, _ *Access) string {
 			return strings.Replace(s.URL, "127.0.0.1", "host.example.org", 1) + "/index.yaml"
-		}, reason.ErrRepositoryUnavailable, "the server's certificate is for another host name"},
+		}, fault.ErrRepositoryUnavailable, "the server's certificate is for another host name"},
 		"an expired certificate": {func(t *testing.T, _ *repository.Server, a *Access) string {
 			expired := repository.Serve(t, repository.Options{Expired: true})
 			*a = accessTo(t, expired)
 			return expired.URL + "/index.yaml"
-		}, reason.ErrRepositoryUnavailable, "the server's certificate is expired, or not yet valid"},
+		}, fault.ErrRepositoryUnavailable, "the server's certificate is expired, or not yet valid"},
 		"a server without TLS": {func(t *testing.T, _ *repository.Server, _ *Access) string {
 			plain := repository.Serve(t, repository.Options{Plain: true})
 			return strings.Replace(plain.URL, "http:", "https:", 1) + "/index.yaml"
-		}, reason.ErrRepositoryUnavailable, "the server doesn't speak TLS"},
+		}, fault.ErrRepositoryUnavailable, "the server doesn't speak TLS"},
 		"an address without TLS": {func(t *testing.T, _ *repository.Server, _ *Access) string {
 			return repository.Serve(t, repository.Options{Plain: true}).URL + "/index.yaml"
-		}, reason.ErrUnsupportedRepository, "it leads to an address without TLS"},
+		}, fault.ErrRepositoryNotAllowed, "it leads to an address without TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -218,7 +218,7 @@ func TestNothingConnectsToAnAddressThatIsRefused(t *testing.T) {
 			o := onlyOne
 			o.Resolver = repository.Names(map[string]string{"evil.example.com": "127.0.0.2", "localhost.example.com": "::1"})
 			_, err := get(t, o, accessTo(t, s), test(s, decoy.Host))
-			g.Expect(err).To(Or(MatchError(reason.ErrForbiddenAddress), MatchError(ContainSubstring("no host of this name"))))
+			g.Expect(err).To(Or(MatchError(fault.ErrForbiddenAddress), MatchError(ContainSubstring("no host of this name"))))
 			g.Expect(decoy.Hits()).To(BeZero())
 		})
 	}
@@ -257,5 +257,5 @@ func TestWhatIsPublicOfAnAddress(t *testing.T) {
 
 func TestExplainKnowsWhatWasWrittenTo(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(Explain(context.Background(), "https://a.io", reason.ErrCacheUnavailable)).To(MatchError(reason.ErrCacheUnavailable))
+	g.Expect(Explain(context.Background(), "https://a.io", fault.ErrCacheUnavailable)).To(MatchError(fault.ErrCacheUnavailable))
 }

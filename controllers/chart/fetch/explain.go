@@ -18,7 +18,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 
-	"iter8.tools/operator/controllers/chart/reason"
+	"iter8.tools/operator/controllers/chart/fault"
 )
 
 // StatusError is an answer other than 200.
@@ -69,7 +69,7 @@ func Size(n int64) string { return resource.NewQuantity(n, resource.BinarySI).St
 // Explain tells what went wrong at an address, in words that are the same each time: no addresses and ports of
 // connections, no times, and nothing that the server wrote. ctx is the request's: it knows why it ended.
 func Explain(ctx context.Context, address string, err error) error {
-	if errors.Is(err, reason.ErrCacheUnavailable) {
+	if errors.Is(err, fault.ErrCacheUnavailable) {
 		return err // what was written to, not what was read from
 	}
 	text, kind := explain(ctx, err)
@@ -89,30 +89,30 @@ func explain(ctx context.Context, err error) (string, error) {
 		return explainStatus(Status(err))
 	case errors.As(err, &forbidden):
 		return fmt.Sprintf("its host name, or that of a redirect, leads to an address that is %s, which the operator doesn't connect to; where it should, charts.allowedAddresses of its configuration can say so",
-			forbidden.what), reason.ErrForbiddenAddress
+			forbidden.what), fault.ErrForbiddenAddress
 	case errors.As(err, &size):
-		return fmt.Sprintf("it is larger than the %s that charts.limits of the operator's configuration allows", Size(size.limit)), reason.ErrTooLarge
+		return fmt.Sprintf("it is larger than the %s that charts.limits of the operator's configuration allows", Size(size.limit)), fault.ErrTooLarge
 	case errors.Is(err, errdef.ErrNotFound):
-		return "there is nothing at this address", reason.ErrRepositoryUnavailable
+		return "there is nothing at this address", fault.ErrRepositoryUnavailable
 	case isAny[*realmError](err):
-		return "the registry sends its clients to the host of another owner for a token, or for what only a token gives; credentials don't go there", reason.ErrUnauthorized
+		return "the registry sends its clients to the host of another owner for a token, or for what only a token gives; credentials don't go there", fault.ErrUnauthorized
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
-		return "the registry wants credentials: spec.chart.secretRef must name a Secret with some that it takes", reason.ErrUnauthorized
+		return "the registry wants credentials: spec.chart.secretRef must name a Secret with some that it takes", fault.ErrUnauthorized
 	case isAny[*schemeError](err):
-		return "it leads to an address without TLS (http://), which this operator was not configured to use (charts.allowInsecure)", reason.ErrUnsupportedRepository
+		return "it leads to an address without TLS (http://), which this operator was not configured to use (charts.allowInsecure)", fault.ErrRepositoryNotAllowed
 	}
-	return explainConnection(ctx, err), reason.ErrRepositoryUnavailable
+	return explainConnection(ctx, err), fault.ErrRepositoryUnavailable
 }
 
 // explainStatus gives what follows the status.
 func explainStatus(code int) (string, error) {
 	switch code {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return ": spec.chart.secretRef must name a Secret with credentials that it takes", reason.ErrUnauthorized
+		return ": spec.chart.secretRef must name a Secret with credentials that it takes", fault.ErrUnauthorized
 	case http.StatusNotFound:
-		return ": there is nothing at this address", reason.ErrRepositoryUnavailable
+		return ": there is nothing at this address", fault.ErrRepositoryUnavailable
 	default:
-		return "", reason.ErrRepositoryUnavailable
+		return "", fault.ErrRepositoryUnavailable
 	}
 }
 

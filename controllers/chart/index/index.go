@@ -18,8 +18,8 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/chart/bound"
+	"iter8.tools/operator/controllers/chart/fault"
 	"iter8.tools/operator/controllers/chart/fetch"
-	"iter8.tools/operator/controllers/chart/reason"
 )
 
 // Version is an entry of an index.
@@ -94,7 +94,7 @@ func (s *scanner) offer(name string, e *entry) {
 	}
 	s.counts[name]++
 	if s.counts[name] > maxVersions {
-		s.failed[name] = fmt.Errorf("%w: the index has more than %d versions of %s", reason.ErrTooLarge, maxVersions, name)
+		s.failed[name] = fmt.Errorf("%w: the index has more than %d versions of %s", fault.ErrTooLarge, maxVersions, name)
 		return
 	}
 	s.visit(name, Version{Version: e.Version, URL: e.URLs[0], Digest: digest})
@@ -108,7 +108,7 @@ func (s *scanner) json() error {
 	}
 	if len(data) > maxJSON {
 		return fmt.Errorf("%w: an index in JSON, or in YAML's flow style, may have %s; helm repo index writes block style, which is read as it comes",
-			reason.ErrTooLarge, fetch.Size(maxJSON))
+			fault.ErrTooLarge, fetch.Size(maxJSON))
 	}
 	var index struct {
 		APIVersion string                     `json:"apiVersion"`
@@ -143,7 +143,7 @@ func (s *scanner) json() error {
 func (s *scanner) decode(piece []byte) []*entry {
 	s.decoded[s.chart] += bound.YAML(piece)
 	if s.decoded[s.chart] > maxDecoded {
-		s.failed[s.chart] = fmt.Errorf("%w: the index has more of %s than can be read in a moment", reason.ErrTooLarge, s.chart)
+		s.failed[s.chart] = fmt.Errorf("%w: the index has more of %s than can be read in a moment", fault.ErrTooLarge, s.chart)
 		return nil
 	}
 	var entries []*entry
@@ -154,5 +154,5 @@ func (s *scanner) decode(piece []byte) []*entry {
 }
 
 func invalid(what string) error {
-	return fmt.Errorf("%w: index.yaml is not what helm repo index writes: %s", reason.ErrInvalidIndex, what)
+	return fmt.Errorf("%w: index.yaml is not what helm repo index writes: %s", fault.ErrInvalidIndex, what)
 }

@@ -10,7 +10,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"iter8.tools/operator/controllers/chart/reason"
+	"iter8.tools/operator/controllers/chart/fault"
 )
 
 // scan gives all that an index has of these charts, as name version url digest.
@@ -144,18 +144,18 @@ func TestIndexesThatAreNone(t *testing.T) {
 		index string
 		kind  error
 	}{
-		"nothing":                             {"", reason.ErrInvalidIndex},
-		"empty lines":                         {"\n \n\t\n", reason.ErrInvalidIndex},
-		"a page":                              {"<!doctype html>\n<html><body>secret</body></html>\n", reason.ErrInvalidIndex},
-		"a page of an internal service":       {`{"apiVersion": ["secret"]}`, reason.ErrInvalidIndex},
-		"JSON that is none":                   {`{"apiVersion": "v1", "entries": {secret`, reason.ErrInvalidIndex},
-		"no version":                          {"entries:\n  secret: []\n", reason.ErrInvalidIndex},
-		"no version, in JSON":                 {`{"entries": {"secret": []}}`, reason.ErrInvalidIndex},
-		"entries that aren't in block style":  {"apiVersion: v1\nentries: {secret: []}\n", reason.ErrInvalidIndex},
-		"an indentation that isn't":           {"apiVersion: v1\nentries:\n    mirror:\n  secret:\n", reason.ErrInvalidIndex},
-		"a large one in JSON":                 {`{"apiVersion": "v1", "entries": {"mirror": [` + strings.Repeat(`"secret",`, 1<<20), reason.ErrTooLarge},
-		"entries that take long":              {"apiVersion: v1\nentries:\n  mirror:\n" + strings.Repeat("  - {version: 1.0.0, urls: [secret], a: ["+strings.Repeat("{a},", 5_000)+"]}\n", 1000), reason.ErrTooLarge},
-		"more versions than anybody releases": {"apiVersion: v1\nentries:\n  mirror:\n" + strings.Repeat("  - {version: 1.0.0, urls: [secret]}\n", 20_001), reason.ErrTooLarge},
+		"nothing":                             {"", fault.ErrInvalidIndex},
+		"empty lines":                         {"\n \n\t\n", fault.ErrInvalidIndex},
+		"a page":                              {"<!doctype html>\n<html><body>secret</body></html>\n", fault.ErrInvalidIndex},
+		"a page of an internal service":       {`{"apiVersion": ["secret"]}`, fault.ErrInvalidIndex},
+		"JSON that is none":                   {`{"apiVersion": "v1", "entries": {secret`, fault.ErrInvalidIndex},
+		"no version":                          {"entries:\n  secret: []\n", fault.ErrInvalidIndex},
+		"no version, in JSON":                 {`{"entries": {"secret": []}}`, fault.ErrInvalidIndex},
+		"entries that aren't in block style":  {"apiVersion: v1\nentries: {secret: []}\n", fault.ErrInvalidIndex},
+		"an indentation that isn't":           {"apiVersion: v1\nentries:\n    mirror:\n  secret:\n", fault.ErrInvalidIndex},
+		"a large one in JSON":                 {`{"apiVersion": "v1", "entries": {"mirror": [` + strings.Repeat(`"secret",`, 1<<20), fault.ErrTooLarge},
+		"entries that take long":              {"apiVersion: v1\nentries:\n  mirror:\n" + strings.Repeat("  - {version: 1.0.0, urls: [secret], a: ["+strings.Repeat("{a},", 5_000)+"]}\n", 1000), fault.ErrTooLarge},
+		"more versions than anybody releases": {"apiVersion: v1\nentries:\n  mirror:\n" + strings.Repeat("  - {version: 1.0.0, urls: [secret]}\n", 20_001), fault.ErrTooLarge},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -250,7 +250,7 @@ func FuzzIndex(f *testing.F) {
 	f.Add("apiVersion: v1\nentries:\n  mirror:\n  - &a {version: 1.0.0, urls: [a, *a]}\n  ? b\n--- \n")
 	f.Fuzz(func(t *testing.T, text string) {
 		found, err := scan(strings.NewReader(text), "mirror")
-		if err != nil && !errors.Is(err, reason.ErrInvalidIndex) && !errors.Is(err, reason.ErrTooLarge) {
+		if err != nil && !errors.Is(err, fault.ErrInvalidIndex) && !errors.Is(err, fault.ErrTooLarge) {
 			t.Errorf("an error of no kind: %v", err)
 		}
 		for _, line := range found {

@@ -21,8 +21,8 @@ import (
 	"sync"
 	"time"
 
+	"iter8.tools/operator/controllers/chart/fault"
 	"iter8.tools/operator/controllers/chart/fetch"
-	"iter8.tools/operator/controllers/chart/reason"
 )
 
 // share of the size that one owner's entries may take, so that none pushes out what all others have.
@@ -193,13 +193,13 @@ func (s *Store) reserve(owner string, n int64) error {
 	for s.used[owner]+n > s.size/share {
 		if !s.evict(owner) {
 			return fmt.Errorf("%w: %s may hold %s of charts and indexes for each namespace, and this is more; charts.cacheSize of the operator's configuration sets it",
-				reason.ErrCacheUnavailable, s.dir, fetch.Size(s.size/share))
+				fault.ErrCacheUnavailable, s.dir, fetch.Size(s.size/share))
 		}
 	}
 	for s.total+n > s.size {
 		if !s.evict("") {
 			return fmt.Errorf("%w: all %s of %s are in use; charts.cacheSize of the operator's configuration sets it",
-				reason.ErrCacheUnavailable, fetch.Size(s.size), s.dir)
+				fault.ErrCacheUnavailable, fetch.Size(s.size), s.dir)
 		}
 	}
 	s.used[owner] += n
@@ -284,5 +284,5 @@ func (s *Store) explain(err error) error {
 		err = path.Err
 	}
 	return fmt.Errorf("%w: %s: %w; mount a volume there that the operator can write, or set charts.cacheDir of its configuration",
-		reason.ErrCacheUnavailable, s.dir, err)
+		fault.ErrCacheUnavailable, s.dir, err)
 }

@@ -13,7 +13,7 @@ import (
 
 	. "github.com/onsi/gomega"
 
-	"iter8.tools/operator/controllers/chart/reason"
+	"iter8.tools/operator/controllers/chart/fault"
 )
 
 func open(t *testing.T, dir string, size int64) *Store {
@@ -200,7 +200,7 @@ func TestADraftThatDoesNotFitIsRefused(t *testing.T) {
 	s := open(t, dir, 16<<10)
 	g.Expect(put(t, s, "good", "good", "kept")).To(Succeed())
 	err := put(t, s, "greedy", "key", strings.Repeat("x", 1000), strings.Repeat("x", 4000))
-	g.Expect(err).To(MatchError(reason.ErrCacheUnavailable))
+	g.Expect(err).To(MatchError(fault.ErrCacheUnavailable))
 	g.Expect(err).To(MatchError("cache unavailable: " + dir + " may hold 4Ki of charts and indexes for each namespace, and this is more; charts.cacheSize of the operator's configuration sets it"))
 	g.Expect(s.used).To(And(HaveLen(1), HaveKey("good")))
 
@@ -224,7 +224,7 @@ func TestAFolderThatCannotBeWritten(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	g.Expect(os.WriteFile(file, nil, 0o600)).To(Succeed())
 	_, err := Open(filepath.Join(file, "cache"), 1<<20)
-	g.Expect(err).To(MatchError(reason.ErrCacheUnavailable))
+	g.Expect(err).To(MatchError(fault.ErrCacheUnavailable))
 	g.Expect(err).To(MatchError("cache unavailable: " + file + "/cache: not a directory; mount a volume there that the operator can write, or set charts.cacheDir of its configuration"))
 
 	dir := t.TempDir()

@@ -1,0 +1,177 @@
+package routingpolicy
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/render"
+)
+
+// use puts a reason through what makes the conditions of a policy, as the phase of a condition does.
+func use(s *scope, condition string, r iter8v1alpha1.Reason) {
+	switch {
+	case r.Name == "Skipped":
+		s.stop("Suspended", "suspended")
+	case condition == "Ready" && r.Name == "Succeeded":
+		through(s, phaseConditions...)
+	case condition == "Ready":
+		s.stop(r.Name, "message")
+	case condition == "Accepted" && r.Name == "NotAccepted":
+		s.found[condition] = finding{failed: true, reported: true, reason: r.Name, message: "message"}
+	case r.Name == "Resolving", r.Name == "AwaitingReport", r.Name == "NotReported":
+		s.found[condition] = finding{open: true, reason: r.Name, message: "message"}
+	case r.Recovery == iter8v1alpha1.NoRecovery:
+		s.succeed(condition, r.Name, "message")
+	default:
+		s.fail(condition, r.Name, errors.New("message"))
+	}
+}
+
+func TestAPolicyIsTreatedAsTheTableOfReasonsSays(t *testing.T) {
+	type treatment struct{ stalled, reconciling, retried bool }
+	treatments := map[iter8v1alpha1.Recovery]treatment{
+		iter8v1alpha1.NoRecovery: {},
+		iter8v1alpha1.Waits:      {reconciling: true},
+		iter8v1alpha1.Retries:    {reconciling: true, retried: true},
+		iter8v1alpha1.Stalls:     {stalled: true},
+	}
+	for _, r := range iter8v1alpha1.Reasons {
+		for _, used := range r.Conditions {
+			kind, condition, _ := strings.Cut(used, " ")
+			if kind != "RoutingPolicy" {
+				continue
+			}
+			t.Run(condition+" "+r.Name, func(t *testing.T) {
+				g := NewWithT(t)
+				want := treatments[r.Recovery]
+				switch {
+				case condition == "ChartResolved":
+					want.retried = false // chart.Sources does, and enqueues the policy
+				case r.Name == "AwaitingReport":
+					want.reconciling = false // the gateway's silence is no failure
+				}
+				s := newScope(aPolicy())
+				use(s, condition, r)
+				conditions := s.conditions()
+				c := meta.FindStatusCondition(conditions, condition)
+				g.Expect(c).To(HaveField("Reason", r.Name))
+				got := treatment{
+					stalled:     meta.IsStatusConditionTrue(conditions, "Stalled"),
+					reconciling: meta.IsStatusConditionTrue(conditions, "Reconciling"),
+					retried:     s.retry != nil,
+				}
+				g.Expect(got).To(Equal(want))
+				ready := meta.FindStatusCondition(conditions, "Ready")
+				g.Expect(ready.Status == metav1.ConditionTrue).To(Equal(!got.stalled && !got.reconciling && r.Name != "Suspended" && r.Name != "Skipped"))
+				g.Expect(ready.Status == metav1.ConditionFalse && r.Recovery == iter8v1alpha1.NoRecovery).To(BeFalse(), "good news")
+			})
+		}
+	}
+}
+
+func TestWhatPassesIsTriedAgain(t *testing.T) {
+	unwell := served(gateway())
+	unwell.PrependReactor("get", "group", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewServiceUnavailable("starting")
+	})
+	for name, test := range map[string]struct {
+		reconciler *Reconciler
+		reason     string
+	}{
+		"the apiserver doesn't say what it serves": {&Reconciler{Renders: render.NewMemory(render.NewRenderer()), Capabilities: NewCapabilities(unwell, routeKinds, ignore)}, "DiscoveryFailed"},
+		"no process can be started to render":      {rendering(&answering{err: render.ErrUnavailable}), "RenderUnavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := newScope(templated("web"))
+			g.Expect(test.reconciler.render(t.Context(), s)).To(Equal(done))
+			g.Expect(s.found["Rendered"].reason).To(Equal(test.reason))
+			g.Expect(s.retry).To(MatchError(s.found["Rendered"].message))
+			conditions := s.conditions()
+			g.Expect(meta.FindStatusCondition(conditions, "Reconciling")).To(HaveField("Reason", test.reason))
+			g.Expect(meta.FindStatusCondition(conditions, "Stalled")).To(BeNil())
+		})
+	}
+}
+
+// Statuses as an operator wrote them that knew other names for some reasons.
+const (
+	healthy = `{
+  "observedGeneration": 3,
+  "chart": {"name": "mirror", "version": "0.1.0", "digest": "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+  "variants": [{"name": "v1", "available": true}, {"name": "v2", "available": true}],
+  "mirrors": [{"route": "HTTPRoute/web", "to": "web-v2", "percent": "100"}],
+  "mirrorTargets": "web-v2",
+  "applied": [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "web", "uid": "5c9fd9bc-b3a5-4cd5-a9b6-3d4d7a6c1c53", "generation": 2, "digest": "sha256:0f"}],
+  "conditions": [
+    {"type": "ChartResolved", "status": "True", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "Succeeded", "message": "chart mirror, version 0.1.0"},
+    {"type": "Rendered", "status": "True", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:01Z", "reason": "Succeeded", "message": "1 object rendered"},
+    {"type": "Applied", "status": "True", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:02Z", "reason": "Succeeded", "message": "1 object applied"},
+    {"type": "Accepted", "status": "Unknown", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:03Z", "reason": "NotReported", "message": "HTTPRoute web names no parentRefs, so no gateway reports on it"},
+    {"type": "Ready", "status": "True", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:04Z", "reason": "Succeeded", "message": "1 object applied for v1 available, v2 available"}
+  ]
+}`
+	mistaken = `{
+  "observedGeneration": 3,
+  "conditions": [
+    {"type": "ChartResolved", "status": "Unknown", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "Skipped", "message": "not tried, because of UnknownVariant"},
+    {"type": "Rendered", "status": "Unknown", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:01Z", "reason": "Skipped", "message": "not tried, because of UnknownVariant"},
+    {"type": "Applied", "status": "Unknown", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:02Z", "reason": "Skipped", "message": "not tried, because of UnknownVariant"},
+    {"type": "Accepted", "status": "Unknown", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:03Z", "reason": "Skipped", "message": "not tried, because of UnknownVariant"},
+    {"type": "Ready", "status": "False", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:04Z", "reason": "UnknownVariant", "message": "no v9"},
+    {"type": "Stalled", "status": "True", "observedGeneration": 3, "lastTransitionTime": "2026-01-01T00:00:05Z", "reason": "UnknownVariant", "message": "no v9"}
+  ]
+}`
+)
+
+func TestAStatusThatAnEarlierOperatorWroteGoesOn(t *testing.T) {
+	stored := func(t *testing.T, text string) *scope {
+		t.Helper()
+		policy := aPolicy()
+		decoder := json.NewDecoder(strings.NewReader(text))
+		decoder.DisallowUnknownFields()
+		NewWithT(t).Expect(decoder.Decode(&policy.Status)).To(Succeed())
+		return newScope(policy)
+	}
+	t.Run("of a healthy policy, to the letter", func(t *testing.T) {
+		g := NewWithT(t)
+		s := stored(t, healthy)
+		s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
+		s.chart = &chart.Chart{Resolved: *s.policy.Status.Chart.DeepCopy()}
+		s.manifests = append(s.manifests, manifest(t, aRoute("web", "")))
+		s.steps = []apply.Step{step(t, apply.Keep, "web", "web-v2")}
+		s.result = &apply.Result{Inventory: s.policy.Status.DeepCopy().Applied, Applied: map[apply.Key]bool{s.steps[0].Key: true}}
+		s.succeed("ChartResolved", "Succeeded", "chart mirror, version 0.1.0")
+		s.succeed("Rendered", "Succeeded", "1 object rendered")
+		s.succeed("Applied", "Succeeded", "1 object applied")
+		s.found["Accepted"] = finding{open: true, reason: "NotReported", message: "HTTPRoute web names no parentRefs, so no gateway reports on it"}
+		g.Expect(*s.finish(now)).To(Equal(s.policy.Status))
+		written, err := json.Marshal(s.finish(now))
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(written).To(MatchJSON(healthy))
+	})
+	t.Run("of one whose reason has another name by now, with its times", func(t *testing.T) {
+		g := NewWithT(t)
+		s := stored(t, mistaken)
+		s.stop("VariantNotFound", "no v9")
+		want := s.policy.Status.DeepCopy()
+		for i := range want.Conditions {
+			c := &want.Conditions[i]
+			c.Reason = strings.ReplaceAll(c.Reason, "UnknownVariant", "VariantNotFound")
+			c.Message = strings.ReplaceAll(c.Message, "UnknownVariant", "VariantNotFound")
+		}
+		g.Expect(s.finish(now)).To(Equal(want))
+	})
+}
