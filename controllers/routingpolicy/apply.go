@@ -8,7 +8,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
@@ -22,12 +21,9 @@ const defaultInterval = 10 * time.Minute
 // lists goes.
 func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionApplied
-	kinds, keys := interests(s)
-	r.Routes.Follow(s.name(), kinds, keys)
+	kinds, _ := apply.Interests(s.manifests, s.policy.Status.Applied)
 	for _, kind := range kinds {
 		switch state := r.Routes.State(kind, s.policy.Namespace); {
-		case state.Pending():
-			return await
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
 			// With its kind, all objects in the inventory are gone.
 		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):
@@ -47,31 +43,31 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		status.Applied = inventory
 		return r.patchStatus(ctx, s, status)
 	})
-	return s.conclude(result)
+	return s.recordResult(result)
 }
 
-// conclude makes the condition Applied of what came of a request.
-func (s *scope) conclude(result apply.Result) outcome {
+// recordResult makes the condition Applied of what came of a request.
+func (s *scope) recordResult(result apply.Result) outcome {
 	const condition = iter8v1alpha1.ConditionApplied
 	if aborted := result.Aborted; aborted != nil {
 		switch {
 		case apierrors.IsConflict(aborted.Err): // the inventory's: nothing else has been written
-			s.again = conflictRetry
-			return await
+			s.retryAfter(conflictRetry)
+			return hold
 		case apierrors.IsNotFound(aborted.Err): // the policy is gone
-			return await
+			return hold
 		}
 		return s.fail(condition, aborted.Reason, errors.New(aborted.Message))
 	}
 	if result.Terminating() {
-		return await
+		return hold
 	}
-	s.steps, s.result = result.Steps, &result
+	s.result = &result
 	switch {
 	case len(result.Failures) > 0:
-	case s.withheld != nil:
-		s.found[condition] = *s.withheld
-		return done
+	case s.unsupported != nil:
+		s.reports[condition] = *s.unsupported
+		return conclude
 	default:
 		return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, count(len(s.manifests), "object")+" applied")
 	}
@@ -81,16 +77,11 @@ func (s *scope) conclude(result apply.Result) outcome {
 	}
 	failure := errors.New(strings.Join(messages, "; "))
 	if result.Retry() {
-		s.retry = failure // also for a kind that isn't served while its watch hasn't noticed
+		s.err = failure // also for a kind that isn't served while its watch hasn't noticed
 	} else {
-		s.again = interval(s.policy) // what refused may be an admission policy, of whose changes there is no event
+		s.retryAfter(interval(s.policy)) // what refused may be an admission policy, of whose changes there is no event
 	}
 	return s.fail(condition, result.Reason(), failure)
-}
-
-// interests returns the kinds and objects that a policy renders or has in its inventory.
-func interests(s *scope) ([]schema.GroupVersionKind, []apply.Key) {
-	return apply.Interests(s.manifests, s.policy.Status.Applied)
 }
 
 // interval is how often a policy that is refused is tried again.

@@ -15,9 +15,9 @@ import (
 
 var secrets = corev1.SchemeGroupVersion.WithResource("secrets")
 
-// chart finds the policy's chart, unless it brings its own templates. While a repository is down its last good
+// followChart finds the policy's chart, and has the policy notified of its changes, unless it brings its own templates. While a repository is down its last good
 // chart goes on being rendered, so that routes follow the variants.
-func (r *Reconciler) chart(_ context.Context, s *scope) outcome {
+func (r *Reconciler) followChart(_ context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionChartResolved
 	if s.policy.Spec.Chart == nil {
 		r.Charts.Forget(s.name())
@@ -33,11 +33,11 @@ func (r *Reconciler) chart(_ context.Context, s *scope) outcome {
 	})
 	switch {
 	case resolution.Pending && wasResolved(s.policy):
-		return await // just after a start, what the status says stands
+		return hold // just after a start, what the status says stands
 	case resolution.Pending:
-		s.found[condition] = finding{open: true, reason: iter8v1alpha1.ReasonResolving,
+		s.reports[condition] = report{status: metav1.ConditionUnknown, reason: iter8v1alpha1.ReasonResolving,
 			message: fmt.Sprintf("chart %s is being fetched from %s", s.policy.Spec.Chart.Name, s.policy.Spec.Chart.Repository)}
-		return done
+		return conclude
 	case resolution.Chart == nil:
 		return s.fail(condition, chart.Reason(resolution.Err), resolution.Err)
 	}
@@ -47,10 +47,10 @@ func (r *Reconciler) chart(_ context.Context, s *scope) outcome {
 	} else {
 		s.succeed(condition, iter8v1alpha1.ReasonSucceeded, describe(s.chart.Resolved))
 	}
-	if s.blind() {
-		return s.stop(s.whyUnknown(), s.unknown)
+	if s.podLabelsUnread() {
+		return s.interrupt(s.whyUnknown(), s.stateUnknown)
 	}
-	return proceed
+	return advance
 }
 
 func describe(resolved iter8v1alpha1.ResolvedChart) string {

@@ -17,10 +17,10 @@ func statusOfMirrors(t *testing.T, route string) *iter8v1alpha1.RoutingPolicySta
 	t.Helper()
 	only := step(t, apply.Keep, "a", "")
 	only.Manifest = manifest(t, route)
-	s := newScope(aPolicy())
-	s.steps = []apply.Step{only}
-	s.result = &apply.Result{Inventory: []iter8v1alpha1.AppliedObject{only.Entry}, Applied: map[apply.Key]bool{only.Key: true}}
-	return s.finish(now)
+	s := newScope(aPolicy(), now.Time)
+	steps := []apply.Step{only}
+	s.result = &apply.Result{Steps: steps, Inventory: []iter8v1alpha1.AppliedObject{only.Entry}, Applied: map[apply.Key]bool{only.Key: true}}
+	return s.status()
 }
 
 func TestMirrorsAreKeptToWhatTheAPIAllows(t *testing.T) {

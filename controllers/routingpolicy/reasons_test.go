@@ -23,15 +23,15 @@ import (
 func use(s *scope, condition string, r iter8v1alpha1.Reason) {
 	switch {
 	case r.Name == "Skipped":
-		s.stop("Suspended", "suspended")
+		s.interrupt("Suspended", "suspended")
 	case condition == "Ready" && r.Name == "Succeeded":
 		through(s, phaseConditions...)
 	case condition == "Ready":
-		s.stop(r.Name, "message")
+		s.interrupt(r.Name, "message")
 	case condition == "Accepted" && r.Name == "NotAccepted":
-		s.found[condition] = finding{failed: true, reported: true, reason: r.Name, message: "message"}
+		s.reports[condition] = report{status: metav1.ConditionFalse, byGateway: true, reason: r.Name, message: "message"}
 	case r.Name == "Resolving", r.Name == "AwaitingReport", r.Name == "NotReported":
-		s.found[condition] = finding{open: true, reason: r.Name, message: "message"}
+		s.reports[condition] = report{status: metav1.ConditionUnknown, reason: r.Name, message: "message"}
 	case r.Recovery == iter8v1alpha1.NoRecovery:
 		s.succeed(condition, r.Name, "message")
 	default:
@@ -62,7 +62,7 @@ func TestAPolicyIsTreatedAsTheTableOfReasonsSays(t *testing.T) {
 				case r.Name == "AwaitingReport":
 					want.reconciling = false // the gateway's silence is no failure
 				}
-				s := newScope(aPolicy())
+				s := newScope(aPolicy(), now.Time)
 				use(s, condition, r)
 				conditions := s.conditions()
 				c := meta.FindStatusCondition(conditions, condition)
@@ -70,7 +70,7 @@ func TestAPolicyIsTreatedAsTheTableOfReasonsSays(t *testing.T) {
 				got := treatment{
 					stalled:     meta.IsStatusConditionTrue(conditions, "Stalled"),
 					reconciling: meta.IsStatusConditionTrue(conditions, "Reconciling"),
-					retried:     s.retry != nil,
+					retried:     s.err != nil,
 				}
 				g.Expect(got).To(Equal(want))
 				ready := meta.FindStatusCondition(conditions, "Ready")
@@ -95,10 +95,10 @@ func TestWhatPassesIsTriedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			s := newScope(templated("web"))
-			g.Expect(test.reconciler.render(t.Context(), s)).To(Equal(done))
-			g.Expect(s.found["Rendered"].reason).To(Equal(test.reason))
-			g.Expect(s.retry).To(MatchError(s.found["Rendered"].message))
+			s := newScope(templated("web"), now.Time)
+			g.Expect(test.reconciler.render(t.Context(), s)).To(Equal(conclude))
+			g.Expect(s.reports["Rendered"].reason).To(Equal(test.reason))
+			g.Expect(s.err).To(MatchError(s.reports["Rendered"].message))
 			conditions := s.conditions()
 			g.Expect(meta.FindStatusCondition(conditions, "Reconciling")).To(HaveField("Reason", test.reason))
 			g.Expect(meta.FindStatusCondition(conditions, "Stalled")).To(BeNil())
@@ -143,7 +143,7 @@ func TestAStatusThatAnEarlierOperatorWroteGoesOn(t *testing.T) {
 		decoder := json.NewDecoder(strings.NewReader(text))
 		decoder.DisallowUnknownFields()
 		NewWithT(t).Expect(decoder.Decode(&policy.Status)).To(Succeed())
-		return newScope(policy)
+		return newScope(policy, now.Time)
 	}
 	t.Run("of a healthy policy, to the letter", func(t *testing.T) {
 		g := NewWithT(t)
@@ -151,27 +151,27 @@ func TestAStatusThatAnEarlierOperatorWroteGoesOn(t *testing.T) {
 		s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
 		s.chart = &chart.Chart{Resolved: *s.policy.Status.Chart.DeepCopy()}
 		s.manifests = append(s.manifests, manifest(t, aRoute("web", "")))
-		s.steps = []apply.Step{step(t, apply.Keep, "web", "web-v2")}
-		s.result = &apply.Result{Inventory: s.policy.Status.DeepCopy().Applied, Applied: map[apply.Key]bool{s.steps[0].Key: true}}
+		steps := []apply.Step{step(t, apply.Keep, "web", "web-v2")}
+		s.result = &apply.Result{Steps: steps, Inventory: s.policy.Status.DeepCopy().Applied, Applied: map[apply.Key]bool{steps[0].Key: true}}
 		s.succeed("ChartResolved", "Succeeded", "chart mirror, version 0.1.0")
 		s.succeed("Rendered", "Succeeded", "1 object rendered")
 		s.succeed("Applied", "Succeeded", "1 object applied")
-		s.found["Accepted"] = finding{open: true, reason: "NotReported", message: "HTTPRoute web names no parentRefs, so no gateway reports on it"}
-		g.Expect(*s.finish(now)).To(Equal(s.policy.Status))
-		written, err := json.Marshal(s.finish(now))
+		s.reports["Accepted"] = report{status: metav1.ConditionUnknown, reason: "NotReported", message: "HTTPRoute web names no parentRefs, so no gateway reports on it"}
+		g.Expect(*s.status()).To(Equal(s.policy.Status))
+		written, err := json.Marshal(s.status())
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(written).To(MatchJSON(healthy))
 	})
 	t.Run("of one whose reason has another name by now, with its times", func(t *testing.T) {
 		g := NewWithT(t)
 		s := stored(t, mistaken)
-		s.stop("VariantNotFound", "no v9")
+		s.interrupt("VariantNotFound", "no v9")
 		want := s.policy.Status.DeepCopy()
 		for i := range want.Conditions {
 			c := &want.Conditions[i]
 			c.Reason = strings.ReplaceAll(c.Reason, "UnknownVariant", "VariantNotFound")
 			c.Message = strings.ReplaceAll(c.Message, "UnknownVariant", "VariantNotFound")
 		}
-		g.Expect(s.finish(now)).To(Equal(want))
+		g.Expect(s.status()).To(Equal(want))
 	})
 }

@@ -1,6 +1,6 @@
 // Package routingpolicy keeps what a RoutingPolicy routes in step with its Subject's variants.
 //
-//	observe → trigger → chart → render → guard → support → apply → accept → status
+//	observe → trigger → chart → render → guard → gateways → apply → accept → status
 package routingpolicy
 
 import (
@@ -11,8 +11,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -68,10 +68,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	cached := &iter8v1alpha1.RoutingPolicy{}
 	if err := r.Client.Get(ctx, req.NamespacedName, cached); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.written.Forget(req.NamespacedName)
-			r.Routes.Follow(req.NamespacedName, nil, nil)
-			r.Gateways.Follow(req.NamespacedName, nil)
-			r.Charts.Forget(req.NamespacedName)
+			r.unfollow(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -79,43 +76,58 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !policy.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil // what it owns is the garbage collector's
 	}
-	s := newScope(policy)
-	for _, phase := range []func(context.Context, *scope) outcome{
-		r.suspend, r.observe, r.trigger, r.chart, r.render, r.guard, r.support, r.apply,
+	s := newScope(policy, time.Now())
+	if r.run(ctx, s) != hold {
+		r.writeStatus(ctx, s)
+	}
+	return s.end()
+}
+
+// run runs the phases, and returns hold where nothing is to be written.
+func (r *Reconciler) run(ctx context.Context, s *scope) outcome {
+	ended := advance
+	for _, phase := range []phase{
+		r.suspend, r.observe, r.trigger, r.followChart, r.render, r.guard, r.followGateways, r.checkGateways,
 	} {
-		if o := phase(ctx, s); o != proceed {
-			if o == await {
-				return ctrl.Result{RequeueAfter: s.again}, s.retry
-			}
+		if ended = phase(ctx, s); ended != advance {
 			break
 		}
 	}
-	if r.accept(s) == await {
-		return ctrl.Result{}, s.retry
+	if ended == hold || r.followRoutes(s) == hold {
+		return hold
 	}
-	switch err := r.writeStatus(ctx, s); {
-	case apierrors.IsConflict(err):
-		s.again = conflictRetry
-	case apierrors.IsNotFound(err):
-		return ctrl.Result{}, nil
-	case err != nil:
-		return ctrl.Result{}, errors.Join(s.retry, fmt.Errorf("writing the status of RoutingPolicy %s: %w", req, err))
+	if ended != conclude && r.apply(ctx, s) == hold {
+		return hold
 	}
-	return ctrl.Result{RequeueAfter: s.again}, s.retry
+	r.accept(s)
+	return conclude
 }
 
-// writeStatus writes the status of a policy where it differs, and tells in Events of what a person should know.
-func (r *Reconciler) writeStatus(ctx context.Context, s *scope) error {
-	status := s.finish(metav1.NewTime(time.Now()))
+// unfollow forgets a policy that is gone.
+func (r *Reconciler) unfollow(policy types.NamespacedName) {
+	r.written.Forget(policy)
+	r.Routes.Follow(policy, nil, nil)
+	r.Gateways.Follow(policy, nil)
+	r.Charts.Forget(policy)
+}
+
+// writeStatus writes the status of a policy where it differs, and Events about what a person should know.
+func (r *Reconciler) writeStatus(ctx context.Context, s *scope) {
+	status := s.status()
 	if equality.Semantic.DeepEqual(*status, s.policy.Status) {
-		return nil
+		return
 	}
 	before := s.policy
-	if err := r.patchStatus(ctx, s, *status); err != nil {
-		return err
+	switch err := r.patchStatus(ctx, s, *status); {
+	case err == nil:
+		r.announce(before, s.policy)
+	case apierrors.IsConflict(err):
+		s.retryAfter(conflictRetry)
+	case apierrors.IsNotFound(err): // the policy is gone, and so is whatever was to be done about it
+		s.due, s.err = time.Time{}, nil
+	default:
+		s.err = errors.Join(s.err, fmt.Errorf("writing the status of RoutingPolicy %s: %w", s.name(), err))
 	}
-	r.announce(before, s.policy)
-	return nil
 }
 
 // patchStatus writes a status, and has the scope go on from what the apiserver answered. It conflicts where the status was
@@ -126,7 +138,7 @@ func (r *Reconciler) patchStatus(ctx context.Context, s *scope, status iter8v1al
 	if !apierrors.IsConflict(err) {
 		return err
 	}
-	// One who goes on writing other things, such as annotations, must not keep the status from being written.
+	// A controller that goes on writing other things, such as annotations, must not keep the status from being written.
 	live := &iter8v1alpha1.RoutingPolicy{}
 	if r.Reader.Get(ctx, s.name(), live) != nil || live.UID != s.policy.UID || live.Generation != s.policy.Generation ||
 		!equality.Semantic.DeepEqual(live.Status, s.policy.Status) {

@@ -40,24 +40,24 @@ func TestWhatTheWorkerAnswers(t *testing.T) {
 		stalled bool
 		retried bool
 	}{
-		"nothing yet":                  {err: render.ErrPending, outcome: await},
-		"nothing now":                  {err: render.ErrUnavailable, outcome: done, reason: iter8v1alpha1.ReasonRenderUnavailable, retried: true},
-		"that a limit is hit":          {err: render.ErrLimit, outcome: done, reason: iter8v1alpha1.ReasonRenderLimit, stalled: true},
-		"that it isn't the same":       {err: render.ErrNonDeterministic, outcome: done, reason: iter8v1alpha1.ReasonNonDeterministic, stalled: true},
-		"that values are wrong":        {err: render.ErrInvalidValues, outcome: done, reason: iter8v1alpha1.ReasonInvalidValues, stalled: true},
-		"that something else is":       {err: errors.New("oh"), outcome: done, reason: iter8v1alpha1.ReasonRenderFailed, stalled: true},
-		"with manifests, and all good": {outcome: proceed},
+		"nothing yet":                  {err: render.ErrPending, outcome: hold},
+		"nothing now":                  {err: render.ErrUnavailable, outcome: conclude, reason: iter8v1alpha1.ReasonRenderUnavailable, retried: true},
+		"that a limit is hit":          {err: render.ErrLimit, outcome: conclude, reason: iter8v1alpha1.ReasonRenderLimit, stalled: true},
+		"that it isn't the same":       {err: render.ErrNonDeterministic, outcome: conclude, reason: iter8v1alpha1.ReasonNonDeterministic, stalled: true},
+		"that values are wrong":        {err: render.ErrInvalidValues, outcome: conclude, reason: iter8v1alpha1.ReasonInvalidValues, stalled: true},
+		"that something else is":       {err: errors.New("oh"), outcome: conclude, reason: iter8v1alpha1.ReasonRenderFailed, stalled: true},
+		"with manifests, and all good": {outcome: advance},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			if test.err != nil {
 				test.err = fmt.Errorf("wrapped: %w", test.err)
 			}
-			s := newScope(templated("web"))
+			s := newScope(templated("web"), now.Time)
 			g.Expect(rendering(&answering{err: test.err}).render(t.Context(), s)).To(Equal(test.outcome))
-			g.Expect(s.found[iter8v1alpha1.ConditionRendered].reason).To(Equal(test.reason))
+			g.Expect(s.reports[iter8v1alpha1.ConditionRendered].reason).To(Equal(test.reason))
 			g.Expect(meta.IsStatusConditionTrue(s.conditions(), iter8v1alpha1.ConditionStalled)).To(Equal(test.stalled))
-			g.Expect(s.retry != nil).To(Equal(test.retried))
+			g.Expect(s.err != nil).To(Equal(test.retried))
 		})
 	}
 }
@@ -80,12 +80,12 @@ func TestOnlyWhatIsBuiltInIsRenderedByTheOperator(t *testing.T) {
 			g := NewWithT(t)
 			policy := templated("web")
 			test.spec(&policy.Spec)
-			s := newScope(policy)
+			s := newScope(policy, now.Time)
 			if policy.Spec.Chart != nil {
 				s.chart = resolved
 			}
 			worker := &answering{}
-			g.Expect(rendering(worker).render(t.Context(), s)).To(Equal(proceed))
+			g.Expect(rendering(worker).render(t.Context(), s)).To(Equal(advance))
 			g.Expect(worker.asked).To(Equal(test.asked))
 		})
 	}

@@ -1,12 +1,15 @@
 package routingpolicy
 
 import (
+	"context"
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
@@ -20,95 +23,113 @@ import (
 type outcome int
 
 const (
-	// proceed: the next phase follows.
-	proceed outcome = iota
-	// done: nothing more is to be done for this state; the status is written.
-	done
-	// await: the state isn't known yet, and an event will tell; nothing is written.
-	await
+	// advance: the next phase follows.
+	advance outcome = iota
+	// withdraw: there is nothing to render, and what was applied is to go.
+	withdraw
+	// conclude: no later phase can make anything of this state; the status is written.
+	conclude
+	// hold: the state isn't known yet, and an event will tell; nothing is written.
+	hold
 )
+
+// phase is a step of a reconcile.
+type phase func(context.Context, *scope) outcome
 
 // scope carries what the phases of one reconcile find out. Each field is set by the phase of its name.
 type scope struct {
 	policy *iter8v1alpha1.RoutingPolicy
+	// now is when the reconcile began, and due when it is to be repeated though no event tells; zero for never.
+	now, due time.Time
+	// err is returned to have the reconcile repeated, with growing delays.
+	err error
 
 	subject     *iter8v1alpha1.Subject
 	observation observe.Observation
 	// variants are the states to render.
 	variants []render.Variant
-	// unknown says which triggering variants can't be judged, and why; unread, that the resources of one have
+	// stateUnknown says which triggering variants can't be judged, and why; neverRead, that the resources of one have
 	// never been read.
-	unknown string
-	unread  bool
+	stateUnknown string
+	neverRead    bool
 
 	chart     *chart.Chart
 	manifests []*unstructured.Unstructured
-
-	// steps and result are what was planned and what came of it.
-	steps  []apply.Step
+	// unsupported is why not all is applied that was rendered at first; nil where it is.
+	unsupported *report
+	// result is what came of applying; nil where it wasn't tried.
 	result *apply.Result
 
-	// withheld is why not all was applied that was rendered at first; nil where it was.
-	withheld *finding
-
-	// stopped is the first thing that keeps the policy from being done as a whole; nil when nothing does.
-	stopped *finding
-	// found are the conditions of the phases that ran, by type.
-	found map[string]finding
-	// retry is returned to have the reconcile repeated, with growing delays.
-	retry error
-	// again asks for a repetition after a while, where no event would tell that something has become possible.
-	again time.Duration
+	// interruption is why the policy as a whole can't be, or isn't to be, brought about; nil where it can.
+	interruption *report
+	// reports are those of the phases that ran, by the type of their condition.
+	reports map[string]report
 }
 
-// finding is what a phase has to say: why it failed, that it didn't, or that it is open whether it will.
-type finding struct {
-	failed, open    bool
+// report is what a phase says in its condition.
+type report struct {
+	status          metav1.ConditionStatus
 	reason, message string
-	// reported: a gateway gave the reason, which may have the name of one of iter8v1alpha1.Reasons and is none of them.
-	reported bool
+	// byGateway: a gateway wrote the reason, which may have the name of one of iter8v1alpha1.Reasons and is none of them.
+	byGateway bool
 }
 
-// recovery is how what was found ends.
-func (f finding) recovery() iter8v1alpha1.Recovery {
-	if f.reported {
+// recovery is how what is reported ends.
+func (r report) recovery() iter8v1alpha1.Recovery {
+	if r.byGateway {
 		return iter8v1alpha1.Waits // the gateway's next report is an event
 	}
-	r, _ := iter8v1alpha1.LookupReason(f.reason)
-	return r.Recovery
+	row, _ := iter8v1alpha1.LookupReason(r.reason)
+	return row.Recovery
 }
 
-func newScope(policy *iter8v1alpha1.RoutingPolicy) *scope {
-	return &scope{policy: policy, found: map[string]finding{}}
+func newScope(policy *iter8v1alpha1.RoutingPolicy, now time.Time) *scope {
+	return &scope{policy: policy, now: now, reports: map[string]report{}}
 }
 
-// stop records why the policy can't be done as a whole, or isn't meant to be.
-func (s *scope) stop(name, message string) outcome {
-	f := finding{reason: name, message: message}
-	f.failed = f.recovery() != iter8v1alpha1.NoRecovery
-	f.open = !f.failed
-	s.stopped = &f
-	return done
+// interrupt records why the policy as a whole can't be brought about, or isn't to be.
+func (s *scope) interrupt(name, message string) outcome {
+	r := report{status: metav1.ConditionFalse, reason: name, message: message}
+	if r.recovery() == iter8v1alpha1.NoRecovery {
+		r.status = metav1.ConditionUnknown
+	}
+	s.interruption = &r
+	return conclude
 }
 
 // fail records that the phase of a condition failed, for the reason that the error carries, or else the one that is given; a
 // reason that Retries has the reconcile repeated. Charts are the exception: chart.Sources tries these again.
 func (s *scope) fail(condition, otherwise string, err error) outcome {
-	f := finding{failed: true, reason: otherwise, message: err.Error()}
+	r := report{status: metav1.ConditionFalse, reason: otherwise, message: err.Error()}
 	if name, ok := reason.Of(err); ok {
-		f.reason = name
+		r.reason = name
 	}
-	s.found[condition] = f
-	if f.recovery() == iter8v1alpha1.Retries && condition != iter8v1alpha1.ConditionChartResolved {
-		s.retry = err
+	s.reports[condition] = r
+	if r.recovery() == iter8v1alpha1.Retries && condition != iter8v1alpha1.ConditionChartResolved {
+		s.err = err
 	}
-	return done
+	return conclude
 }
 
 // succeed records that the phase of a condition is through.
 func (s *scope) succeed(condition, name, message string) outcome {
-	s.found[condition] = finding{reason: name, message: message}
-	return proceed
+	s.reports[condition] = report{status: metav1.ConditionTrue, reason: name, message: message}
+	return advance
+}
+
+// retryAfter has the reconcile repeated after a while, or sooner where that was asked for.
+func (s *scope) retryAfter(d time.Duration) {
+	if at := s.now.Add(d); s.due.IsZero() || at.Before(s.due) {
+		s.due = at
+	}
+}
+
+// end is how the reconcile ends.
+func (s *scope) end() (ctrl.Result, error) {
+	if s.due.IsZero() {
+		return ctrl.Result{}, s.err
+	}
+	return ctrl.Result{RequeueAfter: s.due.Sub(s.now)}, s.err
 }
 
 func (s *scope) owner() apply.Owner {
@@ -120,22 +141,13 @@ func (s *scope) name() types.NamespacedName {
 	return types.NamespacedName{Namespace: s.policy.Namespace, Name: s.policy.Name}
 }
 
-// renders tells whether some manifest is of a kind.
+// renders reports whether some manifest is of a kind.
 func (s *scope) renders(kind schema.GroupVersionKind) bool {
 	return slices.ContainsFunc(s.manifests, func(m *unstructured.Unstructured) bool { return m.GroupVersionKind() == kind })
 }
 
-// blind tells whether the chart looks at the labels of Pods and these can't be read: then a variant that merely
+// podLabelsUnread reports whether the chart looks at the labels of Pods and these can't be read: then a variant that merely
 // can't be judged would look like one without Pods, and what is applied for it would go.
-func (s *scope) blind() bool {
-	return s.unread && s.chart.Helm.Metadata.Annotations[iter8v1alpha1.ChartUsesAnnotation] == iter8v1alpha1.ChartUsesPodLabels
-}
-
-// subjectName gives the Subject that a policy refers to.
-func subjectName(policy *iter8v1alpha1.RoutingPolicy) types.NamespacedName {
-	namespace := policy.Spec.SubjectRef.Namespace
-	if namespace == "" {
-		namespace = policy.Namespace
-	}
-	return types.NamespacedName{Namespace: namespace, Name: policy.Spec.SubjectRef.Name}
+func (s *scope) podLabelsUnread() bool {
+	return s.neverRead && s.chart.Helm.Metadata.Annotations[iter8v1alpha1.ChartUsesAnnotation] == iter8v1alpha1.ChartUsesPodLabels
 }

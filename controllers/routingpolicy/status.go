@@ -13,7 +13,6 @@ import (
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/conditions"
-	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/routes"
 )
 
@@ -34,9 +33,8 @@ const (
 	maxMirrorsSize = 128 << 10
 )
 
-// finish makes the status from what the phases found; now is the time of whatever changed. What no phase
-// touched stays as it was.
-func (s *scope) finish(now metav1.Time) *iter8v1alpha1.RoutingPolicyStatus {
+// status is what the phases found. What no phase touched stays as it was.
+func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
 	status := s.policy.Status.DeepCopy()
 	status.ObservedGeneration = s.policy.Generation
 	if s.result != nil {
@@ -48,7 +46,7 @@ func (s *scope) finish(now metav1.Time) *iter8v1alpha1.RoutingPolicyStatus {
 			status.Chart, status.Variants = s.rendered()
 		}
 	}
-	status.Conditions = conditions.Update(status.Conditions, s.policy.Generation, now, s.conditions()...)
+	status.Conditions = conditions.Update(status.Conditions, s.policy.Generation, metav1.NewTime(s.now), s.conditions()...)
 	return status
 }
 
@@ -73,7 +71,7 @@ func (s *scope) mirrors() []iter8v1alpha1.Mirror {
 		listed[apply.KeyOf(entry)] = true
 	}
 	var mirrors []iter8v1alpha1.Mirror
-	for _, step := range s.steps {
+	for _, step := range s.result.Steps {
 		switch route := routes.Name(step.Key.Kind, step.Key.Name); {
 		case !listed[step.Key]:
 		case s.result.Applied[step.Key]:
@@ -106,20 +104,20 @@ func bounded(mirrors []iter8v1alpha1.Mirror) []iter8v1alpha1.Mirror {
 func (s *scope) conditions() []metav1.Condition {
 	problems := s.problems()
 	if len(problems) == 0 {
-		problems = []finding{{reason: iter8v1alpha1.ReasonSucceeded, message: s.applied()}}
+		problems = []report{{status: metav1.ConditionTrue, reason: iter8v1alpha1.ReasonSucceeded, message: s.applied()}}
 	}
 	ready := problems[0]
 	wanted := make([]metav1.Condition, 0, len(phaseConditions)+2)
 	for _, t := range phaseConditions {
-		f, ok := s.found[t]
+		r, ok := s.reports[t]
 		if !ok {
-			f = finding{open: true, reason: iter8v1alpha1.ReasonSkipped, message: "not tried, because of " + ready.reason}
+			r = report{status: metav1.ConditionUnknown, reason: iter8v1alpha1.ReasonSkipped, message: "not tried, because of " + ready.reason}
 		}
-		wanted = append(wanted, conditionOf(t, f))
+		wanted = append(wanted, conditionOf(t, r))
 	}
 	wanted = append(wanted, conditionOf(iter8v1alpha1.ConditionReady, ready))
 	progress := ready
-	if i := slices.IndexFunc(problems, func(f finding) bool { return f.recovery() == iter8v1alpha1.Retries }); i >= 0 {
+	if i := slices.IndexFunc(problems, func(r report) bool { return r.recovery() == iter8v1alpha1.Retries }); i >= 0 {
 		progress = problems[i]
 	}
 	if kind := progress.recovery().Condition(); kind != "" {
@@ -128,31 +126,24 @@ func (s *scope) conditions() []metav1.Condition {
 	return wanted
 }
 
-func conditionOf(kind string, f finding) metav1.Condition {
-	c := metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: f.reason, Message: f.message}
-	switch {
-	case f.failed:
-		c.Status = metav1.ConditionFalse
-	case f.open:
-		c.Status = metav1.ConditionUnknown
-	}
-	return c
+func conditionOf(kind string, r report) metav1.Condition {
+	return metav1.Condition{Type: kind, Status: r.status, Reason: r.reason, Message: r.message}
 }
 
 // problems are what keeps the policy from being Ready, in the order of the phases.
-func (s *scope) problems() []finding {
-	if s.stopped != nil {
-		return []finding{*s.stopped}
+func (s *scope) problems() []report {
+	if s.interruption != nil {
+		return []report{*s.interruption}
 	}
-	var problems []finding
+	var problems []report
 	for _, t := range phaseConditions {
-		f := s.found[t]
-		if f.failed || f.open && t != iter8v1alpha1.ConditionAccepted { // the gateway's silence is no failure
-			problems = append(problems, f)
+		r := s.reports[t]
+		if r.status == metav1.ConditionFalse || r.status == metav1.ConditionUnknown && t != iter8v1alpha1.ConditionAccepted { // a gateway's silence is no failure
+			problems = append(problems, r)
 		}
 	}
-	if s.unknown != "" {
-		problems = append(problems, finding{failed: true, reason: s.whyUnknown(), message: s.unknown})
+	if s.stateUnknown != "" {
+		problems = append(problems, report{status: metav1.ConditionFalse, reason: s.whyUnknown(), message: s.stateUnknown})
 	}
 	return problems
 }
@@ -166,18 +157,6 @@ func (s *scope) applied() string {
 		}
 	}
 	return fmt.Sprintf("%s applied for %s", count(len(s.manifests), "object"), strings.Join(states, ", "))
-}
-
-// whyUnknown is the reason where a variant can't be judged: that the Subject can't work as it stands, or not.
-func (s *scope) whyUnknown() string {
-	for _, v := range s.observation.Variants {
-		for _, problem := range v.Problems {
-			if problem.State == observe.Invalid {
-				return iter8v1alpha1.ReasonSubjectInvalid
-			}
-		}
-	}
-	return iter8v1alpha1.ReasonVariantStateUnknown
 }
 
 // announce writes Events about what changed for traffic, and what went wrong.

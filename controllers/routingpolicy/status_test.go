@@ -82,34 +82,34 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 		}, []string{
 			"ChartResolved False Unverified: no signature; the last chart is used", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "Unverified",
 			"Ready False Unverified: no signature; the last chart is used", "Reconciling True ApplyFailed: timeout"}},
-		"the policy is suspended, which is neither good nor bad": {func(s *scope) { s.stop(iter8v1alpha1.ReasonSuspended, "suspended") }, []string{
+		"the policy is suspended, which is neither good nor bad": {func(s *scope) { s.interrupt(iter8v1alpha1.ReasonSuspended, "suspended") }, []string{
 			"ChartResolved Unknown Skipped: " + notTried + "Suspended", "Rendered Unknown Skipped: " + notTried + "Suspended", "Applied Unknown Skipped: " + notTried + "Suspended", "Accepted Unknown Skipped: " + notTried + "Suspended",
 			"Ready Unknown Suspended: suspended"}},
 		"the Subject is gone, and all that was applied": {func(s *scope) {
 			through(s, applied, accepted)
-			s.stop(iter8v1alpha1.ReasonSubjectNotFound, "no Subject")
+			s.interrupt(iter8v1alpha1.ReasonSubjectNotFound, "no Subject")
 		}, []string{
 			"ChartResolved Unknown Skipped: " + notTried + "SubjectNotFound", "Rendered Unknown Skipped: " + notTried + "SubjectNotFound", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready False SubjectNotFound: no Subject", "Reconciling True SubjectNotFound: no Subject"}},
-		"the trigger is wrong": {func(s *scope) { s.stop(iter8v1alpha1.ReasonVariantNotFound, "no v9") }, []string{
+		"the trigger is wrong": {func(s *scope) { s.interrupt(iter8v1alpha1.ReasonVariantNotFound, "no v9") }, []string{
 			"ChartResolved Unknown Skipped: " + notTried + "VariantNotFound", "Rendered Unknown Skipped: " + notTried + "VariantNotFound", "Applied Unknown Skipped: " + notTried + "VariantNotFound", "Accepted Unknown Skipped: " + notTried + "VariantNotFound",
 			"Ready False VariantNotFound: no v9", "Stalled True VariantNotFound: no v9"}},
 		"a variant is unknown": {func(s *scope) {
 			through(s, resolved, rendered, applied, accepted)
-			s.unknown = "v2 is not known"
+			s.stateUnknown = "v2 is not known"
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready False VariantStateUnknown: v2 is not known", "Reconciling True VariantStateUnknown: v2 is not known"}},
 		"a variant is unknown, and a write failed": {func(s *scope) {
 			through(s, resolved, rendered)
 			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, errors.New("timeout"))
-			s.unknown = "v2 is not known"
+			s.stateUnknown = "v2 is not known"
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "ApplyFailed",
 			"Ready False ApplyFailed: timeout", "Reconciling True ApplyFailed: timeout"}},
 		"a variant is unknown, since its Subject can't work": {func(s *scope) {
 			through(s, resolved, rendered, applied, accepted)
-			s.unknown = "v2 is not known"
+			s.stateUnknown = "v2 is not known"
 			s.observation = observe.Observation{Variants: []observe.Variant{{}, {State: observe.Invalid, Problems: []observe.Problem{{State: observe.Unknown}, {State: observe.Invalid}}}}}
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
@@ -122,27 +122,27 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
 		"the gateway has not reported, which is not ours to wait for": {func(s *scope) {
 			through(s, resolved, rendered, applied)
-			s.found[accepted] = finding{open: true, reason: iter8v1alpha1.ReasonAwaitingReport, message: "HTTPRoute web: Gateway test/web has not reported on it as it is now"}
+			s.reports[accepted] = report{status: metav1.ConditionUnknown, reason: iter8v1alpha1.ReasonAwaitingReport, message: "HTTPRoute web: Gateway test/web has not reported on it as it is now"}
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done",
 			"Accepted Unknown AwaitingReport: HTTPRoute web: Gateway test/web has not reported on it as it is now",
 			"Ready True Succeeded: 1 object applied for v1 available, v2 not available"}},
 		"the gateway refuses the route, for a reason that has the name of one of ours": {func(s *scope) {
 			through(s, resolved, rendered, applied)
-			s.found[accepted] = finding{failed: true, reported: true, reason: iter8v1alpha1.ReasonRejected, message: "no"}
+			s.reports[accepted] = report{status: metav1.ConditionFalse, byGateway: true, reason: iter8v1alpha1.ReasonRejected, message: "no"}
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted False Rejected: no",
 			"Ready False Rejected: no", "Reconciling True Rejected: no"}},
 		"the gateway refuses the route": {func(s *scope) {
 			through(s, resolved, rendered, applied)
-			s.found[accepted] = finding{failed: true, reported: true, reason: "BackendNotFound", message: "no v2"}
+			s.reports[accepted] = report{status: metav1.ConditionFalse, byGateway: true, reason: "BackendNotFound", message: "no v2"}
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted False BackendNotFound: no v2",
 			"Ready False BackendNotFound: no v2", "Reconciling True BackendNotFound: no v2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			s := newScope(aPolicy())
+			s := newScope(aPolicy(), now.Time)
 			s.manifests = []*unstructured.Unstructured{{}}
 			s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
 			test.found(s)
@@ -153,7 +153,7 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 
 func TestThePolicyIsAppliedForItsTriggeringVariants(t *testing.T) {
 	g := NewWithT(t)
-	s := newScope(aPolicy("v2"))
+	s := newScope(aPolicy("v2"), now.Time)
 	s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
 	g.Expect(s.applied()).To(Equal("0 objects applied for v2 not available"))
 	s.variants[1].Available = true
@@ -182,19 +182,19 @@ func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
 		MirrorTargets: "old-a,old-b,old-c",
 		Applied:       []iter8v1alpha1.AppliedObject{{Name: "a"}},
 	}
-	s := newScope(aPolicy("v2"))
+	s := newScope(aPolicy("v2"), now.Time)
 	s.policy.Status = before
 	s.chart = &chart.Chart{Resolved: iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.2.0"}}
 	s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
-	s.steps = []apply.Step{step(t, apply.Update, "a", "new-a"), step(t, apply.Update, "b", "new-b"), step(t, apply.Conflict, "c", "new-c"), step(t, apply.Keep, "d", "new-d")}
-	s.result = &apply.Result{Inventory: []iter8v1alpha1.AppliedObject{s.steps[0].Entry, s.steps[1].Entry, s.steps[3].Entry}}
-	s.result.Applied = map[apply.Key]bool{s.steps[0].Key: true, s.steps[3].Key: true}
+	steps := []apply.Step{step(t, apply.Update, "a", "new-a"), step(t, apply.Update, "b", "new-b"), step(t, apply.Conflict, "c", "new-c"), step(t, apply.Keep, "d", "new-d")}
+	s.result = &apply.Result{Steps: steps, Inventory: []iter8v1alpha1.AppliedObject{steps[0].Entry, steps[1].Entry, steps[3].Entry}}
+	s.result.Applied = map[apply.Key]bool{steps[0].Key: true, steps[3].Key: true}
 
 	t.Run("something failed", func(t *testing.T) {
 		g := NewWithT(t)
 		s.result.Failures = []apply.Failure{{Reason: iter8v1alpha1.ReasonApplyFailed}}
 		given := s.policy.DeepCopy()
-		status := s.finish(now)
+		status := s.status()
 		g.Expect(s.policy).To(Equal(given), "the policy is changed")
 		g.Expect(status.ObservedGeneration).To(BeEquivalentTo(3))
 		g.Expect(status.Applied).To(Equal(s.result.Inventory))
@@ -209,20 +209,20 @@ func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
 	t.Run("all was applied", func(t *testing.T) {
 		g := NewWithT(t)
 		s.result.Failures = nil
-		status := s.finish(now)
+		status := s.status()
 		g.Expect(status.Chart).To(Equal(&iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.2.0"}))
 		g.Expect(status.Variants).To(Equal([]iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2"}}))
 	})
 	t.Run("the policy brings its own templates", func(t *testing.T) {
 		s.chart = nil
-		NewWithT(t).Expect(s.finish(now).Chart).To(BeNil())
+		NewWithT(t).Expect(s.status().Chart).To(BeNil())
 	})
 	t.Run("nothing was planned", func(t *testing.T) {
 		g := NewWithT(t)
-		stopped := newScope(aPolicy("v2"))
+		stopped := newScope(aPolicy("v2"), now.Time)
 		stopped.policy.Status = before
-		stopped.stop(iter8v1alpha1.ReasonSuspended, "suspended")
-		status := stopped.finish(now)
+		stopped.interrupt(iter8v1alpha1.ReasonSuspended, "suspended")
+		status := stopped.status()
 		status.Conditions, status.ObservedGeneration = nil, 2
 		g.Expect(*status).To(Equal(before), "what is applied stays, and so does what is told of it")
 	})
@@ -231,12 +231,12 @@ func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
 func TestAStatusIsTheSameOnTheNextRun(t *testing.T) {
 	g := NewWithT(t)
 	run := func(policy *iter8v1alpha1.RoutingPolicy, at metav1.Time) *scope {
-		s := newScope(policy)
+		s := newScope(policy, now.Time)
 		s.variants = []render.Variant{{Name: "v2", Available: true}}
-		s.steps = []apply.Step{step(t, apply.Keep, "a", "web-v2")}
-		s.result = &apply.Result{Inventory: []iter8v1alpha1.AppliedObject{s.steps[0].Entry}, Applied: map[apply.Key]bool{s.steps[0].Key: true}}
+		steps := []apply.Step{step(t, apply.Keep, "a", "web-v2")}
+		s.result = &apply.Result{Steps: steps, Inventory: []iter8v1alpha1.AppliedObject{steps[0].Entry}, Applied: map[apply.Key]bool{steps[0].Key: true}}
 		through(s, phaseConditions...)
-		policy.Status = *s.finish(at)
+		policy.Status = *s.status()
 		return s
 	}
 	policy := aPolicy()

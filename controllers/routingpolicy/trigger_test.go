@@ -77,14 +77,14 @@ func TestWhatTheChartIsToldOfEachVariant(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			s := newScope(aPolicy(test.trigger...))
+			s := newScope(aPolicy(test.trigger...), now.Time)
 			s.policy.Status.Variants = test.rendered
 			s.subject = aSubject(v1, v2)
 			s.observation = observe.Observation{Variants: []observe.Variant{test.first, test.second}}
 			policy, subject := s.policy.DeepCopy(), s.subject.DeepCopy()
-			g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(proceed))
+			g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(advance))
 			g.Expect([2]bool{s.variants[0].Available, s.variants[1].Available}).To(Equal(test.want))
-			g.Expect(s.unknown).To(Equal(test.unknown))
+			g.Expect(s.stateUnknown).To(Equal(test.unknown))
 			g.Expect(s.policy).To(Equal(policy), "the policy is changed")
 			g.Expect(s.subject).To(Equal(subject), "the Subject is changed")
 		})
@@ -120,21 +120,21 @@ func TestWhatCanNotBeReadOfOneVariantIsNotMadeUpForByAnother(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			s := newScope(aPolicy())
+			s := newScope(aPolicy(), now.Time)
 			for _, variant := range test.available {
 				s.policy.Status.Variants = append(s.policy.Status.Variants, iter8v1alpha1.RenderedVariant{Name: variant, Available: true})
 			}
 			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"})
 			s.observation = observe.Observation{Variants: []observe.Variant{test.first, test.second}}
 			got := (&Reconciler{}).trigger(t.Context(), s)
-			g.Expect(s.unread).To(Equal(test.unread))
+			g.Expect(s.neverRead).To(Equal(test.unread))
 			if !test.stopped {
-				g.Expect(got).To(Equal(proceed))
-				g.Expect(s.stopped).To(BeNil())
+				g.Expect(got).To(Equal(advance))
+				g.Expect(s.interruption).To(BeNil())
 				return
 			}
-			g.Expect(got).To(Equal(done), "more would be mirrored than the weight says")
-			g.Expect(s.stopped).To(Equal(&finding{failed: true, reason: iter8v1alpha1.ReasonVariantStateUnknown, message: s.unknown}))
+			g.Expect(got).To(Equal(conclude), "more would be mirrored than the weight says")
+			g.Expect(s.interruption).To(Equal(&report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonVariantStateUnknown, message: s.stateUnknown}))
 		})
 	}
 }
@@ -142,7 +142,7 @@ func TestWhatCanNotBeReadOfOneVariantIsNotMadeUpForByAnother(t *testing.T) {
 func TestVariantsAreNumberedAndWeighed(t *testing.T) {
 	g := NewWithT(t)
 	weight := func(n int32) *int32 { return &n }
-	s := newScope(aPolicy())
+	s := newScope(aPolicy(), now.Time)
 	s.subject = aSubject(
 		iter8v1alpha1.Variant{Name: "first"},
 		iter8v1alpha1.Variant{Name: "second", Weight: weight(50), Resources: []iter8v1alpha1.ResourceReference{
@@ -156,7 +156,7 @@ func TestVariantsAreNumberedAndWeighed(t *testing.T) {
 		observed("first", observe.Ready, ""), observed("second", observe.Ready, ""), annotated, observed("fourth", observe.Ready, "")}}
 	labels := map[string]string{"app": "web"}
 	s.observation.Variants[1].PodLabels = []map[string]string{nil, labels}
-	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(proceed))
+	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(advance))
 	g.Expect(s.variants).To(Equal([]render.Variant{
 		{Name: "first", Number: 1, Available: true, Weight: 1},
 		{Name: "second", Number: 2, Available: true, Weight: 50, Weighted: true, Resources: []render.Resource{{Kind: "Service", Name: "a"}, {Kind: "Deployment", Name: "b", PodLabels: labels}}},
@@ -167,10 +167,10 @@ func TestVariantsAreNumberedAndWeighed(t *testing.T) {
 
 func TestATriggerThatNamesAVariantThatThereIsNot(t *testing.T) {
 	g := NewWithT(t)
-	s := newScope(aPolicy("v1", "v9"))
+	s := newScope(aPolicy("v1", "v9"), now.Time)
 	s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"})
-	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(done))
-	g.Expect(s.stopped).To(Equal(&finding{failed: true, reason: iter8v1alpha1.ReasonVariantNotFound,
+	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(conclude))
+	g.Expect(s.interruption).To(Equal(&report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonVariantNotFound,
 		message: `spec.trigger names variant "v9", and Subject web has v1, v2`}))
 }
 

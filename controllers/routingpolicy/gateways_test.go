@@ -33,19 +33,28 @@ func (w *world) attached(t *testing.T, features string) {
 	w.Expect(w.cluster.Tracker().Create(gatewayClasses, class, "")).To(Succeed())
 }
 
-// supported runs the phases render, guard and support, until the Gateways are read.
+// gateways runs the phases about Gateways.
+func (w *world) gateways(t *testing.T, s *scope) outcome {
+	t.Helper()
+	if o := w.reconciler.followGateways(t.Context(), s); o != advance {
+		return o
+	}
+	return w.reconciler.checkGateways(t.Context(), s)
+}
+
+// supported runs the phases from render to those about Gateways, until these are read.
 func (w *world) supported(t *testing.T, policy *iter8v1alpha1.RoutingPolicy, variants []render.Variant) (*scope, outcome) {
 	t.Helper()
 	var s *scope
-	o := await
+	o := hold
 	w.Eventually(func() outcome {
-		s = newScope(policy)
+		s = newScope(policy, now.Time)
 		s.variants = variants
-		w.Expect(w.reconciler.render(t.Context(), s)).To(Equal(proceed))
-		w.Expect(w.reconciler.guard(t.Context(), s)).To(Equal(proceed))
-		o = w.reconciler.support(t.Context(), s)
+		w.Expect(w.reconciler.render(t.Context(), s)).To(Equal(advance))
+		w.Expect(w.reconciler.guard(t.Context(), s)).To(Equal(advance))
+		o = w.gateways(t, s)
 		return o
-	}).ShouldNot(Equal(await))
+	}).ShouldNot(Equal(hold))
 	return s, o
 }
 
@@ -64,8 +73,8 @@ func TestWhatIsRoutedWhereAGatewayLacksAFeature(t *testing.T) {
 		return render.Variant{Name: name, Available: true, Weight: 5, Weighted: true}
 	}
 	gone := func(name string) render.Variant { return render.Variant{Name: name, Weight: 1} }
-	refusal := func(message string) *finding {
-		return &finding{failed: true, reason: iter8v1alpha1.ReasonUnsupportedByGateway, message: message}
+	refusal := func(message string) *report {
+		return &report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonUnsupportedByGateway, message: message}
 	}
 	for name, test := range map[string]struct {
 		features string
@@ -73,26 +82,26 @@ func TestWhatIsRoutedWhereAGatewayLacksAFeature(t *testing.T) {
 		standing []string
 		variants []render.Variant
 		outcome  outcome
-		applied  *finding
-		withheld *finding
+		applied  *report
+		withheld *report
 		mirrors  []string
 	}{
-		"all that is taken is listed":           {mirror + "," + percentage, nil, []render.Variant{part("v2")}, proceed, nil, nil, []string{"v2"}},
-		"nothing that is taken is lacking":      {"{name: HTTPRoute}", []string{"v2"}, []render.Variant{gone("v2")}, proceed, nil, nil, nil},
-		"a new variant takes what isn't listed": {mirror, nil, []render.Variant{part("v2")}, done, refusal(noPercentage), nil, []string{"v2"}},
-		"a variant comes that takes what isn't listed": {mirror, []string{"v2"}, []render.Variant{whole("v2"), part("v3")}, done,
+		"all that is taken is listed":           {mirror + "," + percentage, nil, []render.Variant{part("v2")}, advance, nil, nil, []string{"v2"}},
+		"nothing that is taken is lacking":      {"{name: HTTPRoute}", []string{"v2"}, []render.Variant{gone("v2")}, advance, nil, nil, nil},
+		"a new variant takes what isn't listed": {mirror, nil, []render.Variant{part("v2")}, conclude, refusal(noPercentage), nil, []string{"v2"}},
+		"a variant comes that takes what isn't listed": {mirror, []string{"v2"}, []render.Variant{whole("v2"), part("v3")}, conclude,
 			refusal(noSeveral + "; " + noPercentage), nil, []string{"v2", "v3"}},
-		"a variant stands that takes what isn't listed any more": {"{name: HTTPRoute}", []string{"v2"}, []render.Variant{whole("v2")}, done,
+		"a variant stands that takes what isn't listed any more": {"{name: HTTPRoute}", []string{"v2"}, []render.Variant{whole("v2")}, conclude,
 			refusal(noMirror), nil, []string{"v2"}},
-		"a variant comes that takes what isn't listed, and another never came": {mirror, nil, []render.Variant{gone("v2"), part("v3")}, done,
+		"a variant comes that takes what isn't listed, and another never came": {mirror, nil, []render.Variant{gone("v2"), part("v3")}, conclude,
 			refusal(noPercentage), nil, []string{"v3"}},
-		"a variant comes as another goes": {mirror, []string{"v2"}, []render.Variant{gone("v2"), part("v3")}, proceed,
+		"a variant comes as another goes": {mirror, []string{"v2"}, []render.Variant{gone("v2"), part("v3")}, advance,
 			nil, refusal(noPercentage), nil},
-		"a variant comes as another goes, and a third stays": {mirror, []string{"v2", "v4"}, []render.Variant{gone("v2"), part("v3"), whole("v4")}, proceed,
+		"a variant comes as another goes, and a third stays": {mirror, []string{"v2", "v4"}, []render.Variant{gone("v2"), part("v3"), whole("v4")}, advance,
 			nil, refusal(noSeveral + "; " + noPercentage), []string{"v4"}},
-		"a variant goes, and one that stays takes what isn't listed any more": {"{name: HTTPRoute}", []string{"v2", "v3"}, []render.Variant{gone("v2"), whole("v3")}, done,
+		"a variant goes, and one that stays takes what isn't listed any more": {"{name: HTTPRoute}", []string{"v2", "v3"}, []render.Variant{gone("v2"), whole("v3")}, conclude,
 			refusal(noMirror), nil, []string{"v3"}},
-		"the class publishes nothing": {"", nil, []render.Variant{part("v2")}, proceed, nil, nil, []string{"v2"}},
+		"the class publishes nothing": {"", nil, []render.Variant{part("v2")}, advance, nil, nil, []string{"v2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -105,11 +114,11 @@ func TestWhatIsRoutedWhereAGatewayLacksAFeature(t *testing.T) {
 			given := append([]render.Variant(nil), test.variants...)
 			s, o := w.supported(t, policy, test.variants)
 			w.Expect(o).To(Equal(test.outcome))
-			w.Expect(s.withheld).To(Equal(test.withheld))
+			w.Expect(s.unsupported).To(Equal(test.withheld))
 			if test.applied == nil {
-				w.Expect(s.found).NotTo(HaveKey(iter8v1alpha1.ConditionApplied))
+				w.Expect(s.reports).NotTo(HaveKey(iter8v1alpha1.ConditionApplied))
 			} else {
-				w.Expect(s.found[iter8v1alpha1.ConditionApplied]).To(Equal(*test.applied))
+				w.Expect(s.reports[iter8v1alpha1.ConditionApplied]).To(Equal(*test.applied))
 			}
 			var mirrors []string
 			for _, m := range routes.Mirrors(s.manifests[0]) {
@@ -135,11 +144,11 @@ func TestWhatIsReducedHasToRenderToo(t *testing.T) {
 			policy.Spec.Templates[0].Template = test.template
 			policy.Status.Variants = []iter8v1alpha1.RenderedVariant{{Name: "v2", Available: true}}
 			s, o := w.supported(t, policy, variants)
-			w.Expect(o).To(Equal(done))
-			rendered := s.found[iter8v1alpha1.ConditionRendered]
-			w.Expect(rendered.failed).To(BeTrue())
+			w.Expect(o).To(Equal(conclude))
+			rendered := s.reports[iter8v1alpha1.ConditionRendered]
+			w.Expect(rendered.status).To(Equal(metav1.ConditionFalse))
 			w.Expect(rendered.reason).To(Equal(test.rendered))
-			w.Expect(s.withheld).To(BeNil())
+			w.Expect(s.unsupported).To(BeNil())
 		})
 	}
 }
@@ -153,15 +162,15 @@ func TestGatewaysAreWaitedForByMirrorsOnly(t *testing.T) {
 	policy := templated("web")
 	policy.Spec.Templates[0].Template = mirroringAll
 	support := func(variants ...render.Variant) outcome {
-		s := newScope(policy)
+		s := newScope(policy, now.Time)
 		s.variants = variants
-		w.Expect(w.reconciler.render(t.Context(), s)).To(Equal(proceed))
-		return w.reconciler.support(t.Context(), s)
+		w.Expect(w.reconciler.render(t.Context(), s)).To(Equal(advance))
+		return w.gateways(t, s)
 	}
-	w.Expect(support(render.Variant{Name: "v2"})).To(Equal(proceed), "it mirrors nothing")
-	w.Expect(support(render.Variant{Name: "v2", Available: true})).To(Equal(await), "nothing is known of its class yet")
+	w.Expect(support(render.Variant{Name: "v2"})).To(Equal(advance), "it mirrors nothing")
+	w.Expect(support(render.Variant{Name: "v2", Available: true})).To(Equal(hold), "nothing is known of its class yet")
 	policy.Spec.Templates[0].Template = aRoute("web", "{filters: ["+mirrorTo("name: v2", "")+"]}")
-	w.Expect(support(render.Variant{Name: "v2", Available: true})).To(Equal(proceed), "it attaches to no Gateway")
+	w.Expect(support(render.Variant{Name: "v2", Available: true})).To(Equal(advance), "it attaches to no Gateway")
 }
 
 func TestGatewaysAreWatchedWhileARouteAttachesToThem(t *testing.T) {
