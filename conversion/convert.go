@@ -90,13 +90,13 @@ type conversion struct {
 
 func (c *conversion) checkNames() {
 	if problems := validation.IsDNS1123Subdomain(c.configMap.Name); len(problems) > 0 {
-		c.failAt(Position{Path: "metadata.name"}, "%q is no name that an object can have: %s", shorten(c.configMap.Name), problems[0])
+		c.failAt(Position{Path: "metadata.name"}, "%q is not a name that an object can have: %s", shorten(c.configMap.Name), problems[0])
 	}
 	if c.configMap.Namespace == "" {
 		return // in a file it may be absent
 	}
 	if problems := validation.IsDNS1123Label(c.configMap.Namespace); len(problems) > 0 {
-		c.failAt(Position{Path: "metadata.namespace"}, "%q is no name that a namespace can have: %s", shorten(c.configMap.Namespace), problems[0])
+		c.failAt(Position{Path: "metadata.namespace"}, "%q is not a name that a namespace can have: %s", shorten(c.configMap.Namespace), problems[0])
 	}
 }
 

@@ -199,7 +199,7 @@ func TestConvertRefusesNamesThatNoObjectHas(t *testing.T) {
 	nameless := configMap("", specKey, "gvrs: []\nvariants: [[]]")
 	nameless.Name, nameless.Namespace = "", "a.b"
 	_, err := Convert(nameless, Options{})
-	g.Expect(err).To(MatchError(And(ContainSubstring(`metadata.name: "" is no name`), ContainSubstring(`metadata.namespace: "a.b" is no name`))))
+	g.Expect(err).To(MatchError(And(ContainSubstring(`metadata.name: "" is not a name`), ContainSubstring(`metadata.namespace: "a.b" is not a name`))))
 }
 
 func TestManifestsKeepTemplatesToTheLetter(t *testing.T) {

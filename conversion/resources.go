@@ -35,7 +35,7 @@ func (c *conversion) resourceType(short node) (configv1alpha1.ResourceType, bool
 	found, ok := c.options.ResourceTypes[name]
 	if !ok {
 		known := slices.Sorted(maps.Keys(c.options.ResourceTypes))
-		short.fail("%q is no short name of a kind: use one of those there are (%s), or add it with the Helm value legacy.resourceTypes",
+		short.fail("%q is not a short name of a kind: use one of those there are (%s), or add it with the Helm value legacy.resourceTypes",
 			shorten(name), list(known, "none"))
 		return configv1alpha1.ResourceType{}, false
 	}
@@ -95,7 +95,7 @@ func objectName(n node) (string, bool) {
 func checkName(n node, name string) bool {
 	valid := len(validation.IsDNS1123Subdomain(name)) == 0
 	if !valid {
-		n.fail("%q is no name that an object can have: that consists of lower case letters, digits, '-' and '.', and starts and ends with a letter or digit", shorten(name))
+		n.fail("%q is not a name that an object can have: that consists of lower case letters, digits, '-' and '.', and starts and ends with a letter or digit", shorten(name))
 	}
 	return valid
 }
@@ -107,7 +107,7 @@ func (c *conversion) namespace(n node) string {
 		return ""
 	}
 	if len(validation.IsDNS1123Label(namespace)) > 0 {
-		n.fail("%q is no name that a namespace can have: that consists of lower case letters, digits and '-', and starts and ends with a letter or digit", shorten(namespace))
+		n.fail("%q is not a name that a namespace can have: that consists of lower case letters, digits and '-', and starts and ends with a letter or digit", shorten(namespace))
 		return ""
 	}
 	if c.configMap.Namespace != "" {

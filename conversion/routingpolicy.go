@@ -108,7 +108,7 @@ func (c *conversion) chart(root node) *iter8v1alpha1.ChartReference {
 		return &iter8v1alpha1.ChartReference{Name: name, Version: version}
 	}
 	if repository != "" && !repositoryAddress.MatchString(repository) {
-		repositoryField.fail("%q is no address of a chart repository: write https://… or oci://…", shorten(repository))
+		repositoryField.fail("%q is not the address of a chart repository: write https://… or oci://…", shorten(repository))
 	}
 	return &iter8v1alpha1.ChartReference{Repository: repository, Name: name, Version: version}
 }

@@ -64,7 +64,7 @@ func templateText(entry node) (string, bool) {
 		if scalar, _ := field.locate(field.path); scalar != nil && scalar.Style&yamlv3.LiteralStyle != 0 && inTemplate > 0 {
 			at.Line = scalar.Line + inTemplate
 		}
-		field.failAt(at, "is no Go template: %s", message)
+		field.failAt(at, "is not a Go template: %s", message)
 		return "", false
 	}
 	return text, true
@@ -118,7 +118,7 @@ func templateName(entry node, given map[string]bool) string {
 		name = strings.TrimPrefix(base+"-"+strconv.Itoa(n), "-")
 	}
 	given[name] = true
-	entry.warn("is no name that a template can have; in the policy it is called %s", name)
+	entry.warn("is not a name that a template can have; in the policy it is called %s", name)
 	return name
 }
 

@@ -58,7 +58,7 @@ func newConvertCommand() *cobra.Command {
 	flags.StringArrayVarP(&o.files, "filename", "f", nil, "file or folder with manifests (YAML or JSON), or - for stdin; may be repeated. Without it the cluster is read")
 	flags.BoolVarP(&o.recursive, "recursive", "R", false, "read folders with all that is below them")
 	flags.StringVar(&o.configFile, "config", "", "file with the operator's configuration: its legacy.resourceTypes and legacy.chartRepositoryAliases count")
-	flags.BoolVarP(&o.verbose, "verbose", "v", false, "tell what is left out because it is not Iter8's")
+	flags.BoolVarP(&o.verbose, "verbose", "v", false, "report what is left out because it is not Iter8's")
 	flags.StringVarP(&o.cluster.namespace, "namespace", "n", "", "namespace to read; for files, the one of ConfigMaps that name none")
 	flags.BoolVarP(&o.cluster.allNamespaces, "all-namespaces", "A", false, "read all namespaces of the cluster")
 	flags.StringVar(&o.cluster.kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster")

@@ -108,7 +108,7 @@ func TestConvertTellsWhereAndWhat(t *testing.T) {
 	for name, test := range map[string]struct{ stdin, err string }{
 		"a block, by the line of what is wrong": {
 			strings.Replace(subject, "[svc]", "[svc, secret]", 1),
-			"stdin:8: error: data.spec, gvrs[1]: \"secret\" is no short name"},
+			"stdin:8: error: data.spec, gvrs[1]: \"secret\" is not a short name"},
 		"a block in a later document": {
 			subject + "---\n" + strings.Replace(subject, "variants: [[httpbin]]", "variants:\n    - [httpbin]\n    - httpbin", 1),
 			"stdin:21: error: data.spec, variants[1]: is the string \"httpbin\", and must be a list"},
@@ -120,20 +120,20 @@ func TestConvertTellsWhereAndWhat(t *testing.T) {
 			"stdin:6: error: data: has neither spec nor strSpec"},
 		"a name that no object has": {
 			strings.Replace(subject, "name: httpbin", "name: Httpbin", 1),
-			"stdin:4: error: metadata.name: \"Httpbin\" is no name that an object can have"},
+			"stdin:4: error: metadata.name: \"Httpbin\" is not a name that an object can have"},
 		"a label that no apiserver takes": {
 			strings.Replace(subject, "{app.kubernetes.io/managed-by: iter8}", "\n    app.kubernetes.io/managed-by: iter8\n    a: b/c", 1),
 			"stdin:7: warning: metadata.labels.a: \"b/c\" is left out"},
 		"a label that is no string": {
 			strings.Replace(subject, "iter8}", "iter8, \"iter8.tools/detect\": true}", 1),
-			"stdin:1: error: is no ConfigMap that an apiserver takes: metadata.labels is a bool and must be a string; put it in quotes"},
+			"stdin:1: error: is not a ConfigMap that an apiserver accepts: metadata.labels is a bool and must be a string; put it in quotes"},
 		"a comment of another language": {
 			"# one\n" + strings.Replace(subject, "  name:", "  // name of the subject\n  name:", 1),
 			"stdin:5: error: the document is not YAML: a comment begins with #, not with //; write # in its place"},
 		"no YAML": {
 			subject + "---\na: 1\nb: [\n",
 			"stdin:12: error: the document is not YAML: "},
-		"no object": {"- a\n- b\n", "stdin:1: error: is no Kubernetes object"},
+		"no object": {"- a\n- b\n", "stdin:1: error: is not a Kubernetes object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)

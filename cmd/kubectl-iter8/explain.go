@@ -118,7 +118,7 @@ func writeExplanations(out io.Writer, reasons []iter8v1alpha1.Reason) error {
 		if i > 0 {
 			fmt.Fprintln(text)
 		}
-		fmt.Fprintf(text, "%s\n", r.Name)
+		fmt.Fprintln(text, r.Name)
 		fmt.Fprintf(text, "  Used by:\t%s\n", usedBy(r.Conditions))
 		fmt.Fprintf(text, "  Meaning:\t%s\n", r.Meaning)
 		fmt.Fprintf(text, "  How it ends:\t%s\n", ending(r.Recovery))

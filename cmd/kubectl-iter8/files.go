@@ -94,7 +94,7 @@ func (d *document) configMaps(file string, content any, steps []any, r *report) 
 	object, ok := content.(map[string]any)
 	if !ok {
 		if content != nil {
-			r.fail(d.at(file, d.line(steps)), "is no Kubernetes object: a mapping with apiVersion, kind and metadata")
+			r.fail(d.at(file, d.line(steps)), "is not a Kubernetes object: a mapping with apiVersion, kind and metadata")
 		}
 		return nil
 	}
@@ -122,7 +122,7 @@ func (d *document) configMaps(file string, content any, steps []any, r *report) 
 		err = json.Unmarshal(written, configMap)
 	}
 	if err != nil {
-		r.fail(d.at(file, d.line(steps)), "is no ConfigMap that an apiserver takes: "+explain(err))
+		r.fail(d.at(file, d.line(steps)), "is not a ConfigMap that an apiserver accepts: "+explain(err))
 		return nil
 	}
 	return []source{{

@@ -170,7 +170,7 @@ func (f *found) is(t target) error {
 	}
 	is, err := semver.NewVersion(f.helm.Metadata.Version)
 	if err != nil {
-		return fmt.Errorf("%w: %s: %s has a version that is no semantic version", ErrInvalidArchive, t.address, t.name)
+		return fmt.Errorf("%w: %s: %s has a version that is not a semantic version", ErrInvalidArchive, t.address, t.name)
 	}
 	if should, err := semver.NewVersion(f.resolved.Version); f.resolved.Version != "" && (err != nil || !should.Equal(is)) {
 		return fmt.Errorf("%w: %s has version %s of %s where it should have %s", ErrInvalidArchive, t.address, is.Original(), t.name, f.resolved.Version)

@@ -167,7 +167,7 @@ func TestHostileRepositories(t *testing.T) {
 		"another chart":                 {archive: repository.Chart(t, "other", "1.0.0", nil), kind: ErrInvalidArchive, message: `invalid chart: HOST has the chart "other" where it should have mirror`},
 		"another version":               {archive: mirror(t, "0.9.0"), kind: ErrInvalidArchive, message: "invalid chart: HOST has version 0.9.0 of mirror where it should have 1.0.0"},
 		"an archive that is too large":  {archive: make([]byte, 11<<20), kind: ErrTooLarge, message: "HOST/charts/mirror-1.0.0.tgz: it is larger than the 10Mi that charts.limits of the operator's configuration allows"},
-		"an archive that is a page":     {archive: []byte("<html>internal-secret"), kind: ErrInvalidArchive, message: "invalid chart: it is no archive that helm package makes, a .tgz, or it is damaged (mirror 1.0.0 from HOST)"},
+		"an archive that is a page":     {archive: []byte("<html>internal-secret"), kind: ErrInvalidArchive, message: "invalid chart: it is not an archive that helm package makes, a .tgz, or it is damaged (mirror 1.0.0 from HOST)"},
 		"an archive that is not there":  {entry: "nowhere.tgz", kind: ErrRepositoryUnavailable, message: "repository unavailable: HOST/nowhere.tgz: the server answers 404: there is nothing at this address"},
 		"an address that is none":       {entry: "'https://%zz'", kind: ErrInvalidIndex, message: "invalid index: HOST: the index has no address for mirror 1.0.0"},
 		"a registry without a version":  {entry: "oci://a.example.com/mirror", kind: ErrInvalidIndex, message: "the index has no valid oci:// address"},
@@ -220,8 +220,8 @@ func TestHostileRegistries(t *testing.T) {
 		kind     error
 		message  string
 	}{
-		"an image that is no chart":          {manifest: manifest(`{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:a","size":1}`), kind: ErrInvalidArchive, message: "what the registry has is no Helm chart (oci://HOST/charts/mirror)"},
-		"a manifest of null":                 {manifest: []byte("null"), kind: ErrInvalidArchive, message: "what the registry has is no Helm chart"},
+		"an image that is no chart":          {manifest: manifest(`{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"sha256:a","size":1}`), kind: ErrInvalidArchive, message: "what the registry has is not a Helm chart (oci://HOST/charts/mirror)"},
+		"a manifest of null":                 {manifest: []byte("null"), kind: ErrInvalidArchive, message: "what the registry has is not a Helm chart"},
 		"a manifest that is none":            {manifest: []byte("internal-secret"), kind: ErrInvalidArchive, message: "the manifest is not valid"},
 		"a manifest that is too large":       {manifest: make([]byte, 2<<20), kind: ErrTooLarge, message: "the manifest has more than 64Ki"},
 		"a layer that says it is large":      {manifest: manifest(layer("sha256:"+repository.Digest(archive), 1<<40)), kind: ErrTooLarge, message: "larger than the 10Mi"},

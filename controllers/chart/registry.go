@@ -118,7 +118,7 @@ type remoteChart struct {
 func (s *Sources) connect(name, origin string, t target, creds Credentials, plain bool) (*remoteChart, error) {
 	repository, err := remote.NewRepository(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: oci://%s is no valid name in a registry", ErrRepositoryNotAllowed, name)
+		return nil, fmt.Errorf("%w: oci://%s is not a valid name in a registry", ErrRepositoryNotAllowed, name)
 	}
 	scheme := "https"
 	if plain {
@@ -201,7 +201,7 @@ func (r *remoteChart) find(ctx context.Context, t target) (manifest, error) {
 	})
 	switch {
 	case errors.Is(err, errdef.ErrTooManyPages):
-		return manifest{}, explain("%w: %s has more than %d tags, or %d pages of them; a version that is no range is found without them", ErrTooLarge, r.address(), maxTags, maxTagPages)
+		return manifest{}, explain("%w: %s has more than %d tags, or %d pages of them; a version that is not a range is found without them", ErrTooLarge, r.address(), maxTags, maxTagPages)
 	case isNotFound(err):
 		return manifest{}, explain("%w: %s: the registry has nothing of this name, or shows it only to clients with credentials", ErrChartNotFound, r.address())
 	case err != nil:
@@ -251,7 +251,7 @@ func (m *manifest) layers() (ocispec.Descriptor, *ocispec.Descriptor, error) {
 		}
 	}
 	if content == nil {
-		return ocispec.Descriptor{}, nil, fmt.Errorf("%w: what the registry has is no Helm chart", ErrInvalidArchive)
+		return ocispec.Descriptor{}, nil, fmt.Errorf("%w: what the registry has is not a Helm chart", ErrInvalidArchive)
 	}
 	return *content, prov, nil
 }

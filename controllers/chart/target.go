@@ -124,7 +124,7 @@ func repositoryURL(address string) (*url.URL, error) {
 	u.Host = strings.ToLower(u.Host)
 	u.Path = strings.TrimRight(u.Path, "/")
 	if !hostForm.MatchString(u.Host) {
-		return nil, fmt.Errorf("%w: spec.chart.repository: %q is no host", ErrRepositoryNotAllowed, u.Host)
+		return nil, fmt.Errorf("%w: spec.chart.repository: %q is not a host", ErrRepositoryNotAllowed, u.Host)
 	}
 	for i, segment := range strings.Split(u.Path, "/") {
 		if i > 0 && (segment == "" || segment == "." || segment == "..") || strings.ContainsAny(segment, `\%`) || u.RawPath != "" {

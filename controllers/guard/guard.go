@@ -90,7 +90,7 @@ func check(rules Rules, m *unstructured.Unstructured) []string {
 	}
 	metadata, _ := m.Object["metadata"].(map[string]any)
 	if _, isText := metadata["namespace"].(string); metadata["namespace"] != nil && !isText {
-		add("has a metadata.namespace that is no text")
+		add("has a metadata.namespace that is not a string")
 	}
 	for _, field := range []string{"labels", "annotations"} {
 		if _, _, err := unstructured.NestedStringMap(metadata, field); err != nil && metadata[field] != nil {

@@ -180,7 +180,7 @@ func TestViolations(t *testing.T) {
 		},
 		"a namespace that is no text": {
 			manifests: []string{route("name: web, namespace: [kube-system]")},
-			want:      []string{"HTTPRoute web has a metadata.namespace that is no text"},
+			want:      []string{"HTTPRoute web has a metadata.namespace that is not a string"},
 		},
 		"a name that leads elsewhere": {
 			manifests: []string{route("name: ../../kube-system/web")},

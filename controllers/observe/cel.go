@@ -65,7 +65,7 @@ func compile(expression string) (cel.Program, error) {
 		return nil, err
 	}
 	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) && !t.IsExactType(cel.DynType) {
-		return nil, fmt.Errorf("the expression gives a %s, and must give a bool", t)
+		return nil, fmt.Errorf("the expression returns %s, and must return bool", t)
 	}
 	return env.Program(ast, cel.CostLimit(maxExpressionCost), cel.InterruptCheckFrequency(interruptEvery))
 }

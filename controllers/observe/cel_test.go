@@ -30,8 +30,8 @@ func TestExpressions(t *testing.T) {
 		"a field that is no bool":       {"object.status.phase", Unknown, "has a readyWhen.cel that gave a string, not a bool"},
 		"an object":                     {"object.status", Unknown, "has a readyWhen.cel that gave a map, not a bool"},
 		"types that can't be compared":  {"object.status.phase > 1", Unknown, "has a readyWhen.cel that failed: no such overload"},
-		"a text":                        {"'ready'", Unknown, "has a readyWhen.cel that does not compile: the expression gives a string, and must give a bool"},
-		"a number":                      {"1 + 1", Unknown, "has a readyWhen.cel that does not compile: the expression gives a int, and must give a bool"},
+		"a text":                        {"'ready'", Unknown, "has a readyWhen.cel that does not compile: the expression returns string, and must return bool"},
+		"a number":                      {"1 + 1", Unknown, "has a readyWhen.cel that does not compile: the expression returns int, and must return bool"},
 		"what is no expression":         {"object.status.", Unknown, "has a readyWhen.cel that does not compile: ERROR: <input>:1:15: Syntax error"},
 		"a variable that there isn't":   {"self.status.ready", Unknown, "undeclared reference to 'self'"},
 		"an expression that costs too much": {

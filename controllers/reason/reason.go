@@ -8,31 +8,33 @@ import (
 )
 
 // New returns an error with a text, which carries a reason of iter8v1alpha1.Reasons to whatever wraps it.
-func New(reason, text string) error { return &reasoned{named(reason), text} }
+func New(reason, text string) error { return &reasonedError{lookup(reason), text} }
 
 // Of returns the reason that an error carries, and reports whether it carries one. Of several, it is the one that stands first
 // in iter8v1alpha1.Reasons.
 func Of(err error) (string, bool) {
 	for _, r := range iter8v1alpha1.Reasons {
-		if errors.Is(err, named(r.Name)) {
+		if errors.Is(err, lookup(r.Name)) {
 			return r.Name, true
 		}
 	}
 	return "", false
 }
 
-// reasoned is an error that is its reason, too.
-type reasoned struct {
-	reason named
+// reasonedError has a text of its own, and is the lookup of its reason to errors.Is.
+type reasonedError struct {
+	reason error
 	text   string
 }
 
-func (e *reasoned) Error() string { return e.text }
+func (e *reasonedError) Error() string { return e.text }
 
-// Is makes errors.Is find the reason.
-func (e *reasoned) Is(target error) bool { return target == error(e.reason) }
+// Is reports whether target looks for the error's reason.
+func (e *reasonedError) Is(target error) bool { return target == e.reason }
 
-// named is a reason to look for.
-type named string
+// lookupError is the name of a reason, to look for in a chain of errors.
+type lookupError string
 
-func (n named) Error() string { return string(n) }
+func (e lookupError) Error() string { return string(e) }
+
+func lookup(reason string) error { return lookupError(reason) }

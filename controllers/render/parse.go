@@ -45,7 +45,7 @@ func parse(rendered string) ([]*unstructured.Unstructured, error) {
 			}
 			m := &unstructured.Unstructured{Object: content}
 			if m.GetAPIVersion() == "" || m.GetKind() == "" {
-				return nil, fmt.Errorf("document %d has no apiVersion or no kind, so it is no Kubernetes object", n)
+				return nil, fmt.Errorf("document %d has no apiVersion or no kind, so it is not a Kubernetes object", n)
 			}
 			manifests = append(manifests, m)
 		default:

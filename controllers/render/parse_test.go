@@ -55,9 +55,9 @@ func TestWhatIsNoManifestIsAnError(t *testing.T) {
 		"a number":                        {"1", "document 1 is a YAML number, not a Kubernetes object"},
 		"a fraction":                      {"0.5", "document 1 is a YAML number, not a Kubernetes object"},
 		"a boolean":                       {"true", "document 1 is a YAML boolean, not a Kubernetes object"},
-		"no kind":                         {"apiVersion: v1", "document 1 has no apiVersion or no kind, so it is no Kubernetes object"},
-		"no apiVersion":                   {"kind: A", "document 1 has no apiVersion or no kind, so it is no Kubernetes object"},
-		"a kind that is no text":          {"{apiVersion: v1, kind: 1}", "document 1 has no apiVersion or no kind, so it is no Kubernetes object"},
+		"no kind":                         {"apiVersion: v1", "document 1 has no apiVersion or no kind, so it is not a Kubernetes object"},
+		"no apiVersion":                   {"kind: A", "document 1 has no apiVersion or no kind, so it is not a Kubernetes object"},
+		"a kind that is no text":          {"{apiVersion: v1, kind: 1}", "document 1 has no apiVersion or no kind, so it is not a Kubernetes object"},
 		"an object and something else":    {"apiVersion: v1\nkind: A\n---\nhello\n", "document 2 is a YAML string, not a Kubernetes object"},
 		"words after a separator":         {"apiVersion: v1\nkind: A\n--- words\n", "document 1: "},
 	} {

@@ -231,7 +231,7 @@ func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
 func TestAStatusIsTheSameOnTheNextRun(t *testing.T) {
 	g := NewWithT(t)
 	run := func(policy *iter8v1alpha1.RoutingPolicy, at metav1.Time) *scope {
-		s := newScope(policy, now.Time)
+		s := newScope(policy, at.Time)
 		s.variants = []render.Variant{{Name: "v2", Available: true}}
 		steps := []apply.Step{step(t, apply.Keep, "a", "web-v2")}
 		s.result = &apply.Result{Steps: steps, Inventory: []iter8v1alpha1.AppliedObject{steps[0].Entry}, Applied: map[apply.Key]bool{steps[0].Key: true}}

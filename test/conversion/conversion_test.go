@@ -85,7 +85,7 @@ func TestThePluginConvertsWhatIsInTheCluster(t *testing.T) {
 	var exit *exec.ExitError
 	g.Expect(errors.As(err, &exit)).To(BeTrue())
 	g.Expect(exit.ExitCode()).To(Equal(1))
-	g.Expect(errOut).To(HavePrefix("configmap " + other + "/books: error: data.strSpec line 3, versions[0].resources[0].gvrShort: \"ksvc\" is no short name"))
+	g.Expect(errOut).To(HavePrefix("configmap " + other + "/books: error: data.strSpec line 3, versions[0].resources[0].gvrShort: \"ksvc\" is not a short name"))
 	g.Expect(everywhere).To(Equal(out), "what can be converted is")
 
 	file := filepath.Join(t.TempDir(), "iter8.yaml")

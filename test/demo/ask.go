@@ -115,7 +115,7 @@ func policy(name string) question {
 		}
 		targets := p.Status.MirrorTargets
 		if targets == "" {
-			targets = "nobody"
+			targets = "nothing"
 		}
 		return readiness(p.Generation, p.Status.Conditions) + ", mirrors to " + targets, nil
 	}

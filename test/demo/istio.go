@@ -20,7 +20,7 @@ var istio = tutorial{
 		},
 		{
 			title: "A Subject and a RoutingPolicy",
-			intro: "Requests of the user tester go to version 2 and are to be mirrored to mirror, which nobody has deployed yet.",
+			intro: "Requests of the user tester go to version 2 and are to be mirrored to mirror, which isn't deployed yet.",
 			do: []string{
 				"kubectl apply -f config/samples/istio/subject.yaml",
 				"kubectl apply -f config/samples/istio/routingpolicy.yaml",
@@ -30,7 +30,7 @@ var istio = tutorial{
 				{"the operator has made the DestinationRule", destinationRule, "reviews has the subsets v1, v2, v3"},
 				{"and the VirtualService, without the mirror", virtualService, "end-user tester: reviews subset v2; else: reviews subset v1"},
 				{"the Subject has two of three variants available", subject("reviews"), "Ready, available 2/3: v1,v2"},
-				{"the RoutingPolicy mirrors nothing", policy("reviews-route"), "Ready, mirrors to nobody"},
+				{"the RoutingPolicy mirrors nothing", policy("reviews-route"), "Ready, mirrors to nothing"},
 			},
 			look: []string{
 				"kubectl get subjects,routingpolicies",
@@ -68,7 +68,7 @@ var istio = tutorial{
 			},
 			expect: []expectation{
 				{"the VirtualService has no mirror any more", virtualService, "end-user tester: reviews subset v2; else: reviews subset v1"},
-				{"the RoutingPolicy mirrors nothing", policy("reviews-route"), "Ready, mirrors to nobody"},
+				{"the RoutingPolicy mirrors nothing", policy("reviews-route"), "Ready, mirrors to nothing"},
 				{"its Events tell of both", events("reviews-route"), "requests are mirrored to mirror; requests are no longer mirrored to mirror"},
 			},
 			look: []string{

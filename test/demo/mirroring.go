@@ -18,7 +18,7 @@ var mirroring = tutorial{
 		},
 		{
 			title: "A Subject and a RoutingPolicy",
-			intro: "The Subject says what the variants consist of, the second of which nobody has deployed yet. The\n" +
+			intro: "The Subject says what the variants consist of, the second of which isn't deployed yet. The\n" +
 				"RoutingPolicy says what is to be routed while they are available.",
 			do: []string{
 				"kubectl apply -f config/samples/subject.yaml",
@@ -28,7 +28,7 @@ var mirroring = tutorial{
 			expect: []expectation{
 				{"the operator has made an HTTPRoute without filters", route, "Service httpbin:8000 is served by httpbin-v1:80"},
 				{"the Subject has one of two variants available", subject("httpbin"), "Ready, available 1/2: v1"},
-				{"the RoutingPolicy mirrors nothing", policy("httpbin-route"), "Ready, mirrors to nobody"},
+				{"the RoutingPolicy mirrors nothing", policy("httpbin-route"), "Ready, mirrors to nothing"},
 			},
 			look: []string{
 				"kubectl get subjects,routingpolicies",
@@ -38,7 +38,7 @@ var mirroring = tutorial{
 		},
 		{
 			title: "Variant 2 comes",
-			intro: "Nobody edits a route. The operator sees that the second variant has become available.",
+			intro: "No route is edited by hand. The operator sees that the second variant has become available.",
 			do: []string{
 				"kubectl apply -f config/samples/httpbin-v2.yaml",
 			},
@@ -67,7 +67,7 @@ var mirroring = tutorial{
 			expect: []expectation{
 				{"the HTTPRoute has no filters any more", route, "Service httpbin:8000 is served by httpbin-v1:80"},
 				{"the Subject has one of two variants available", subject("httpbin"), "Ready, available 1/2: v1"},
-				{"the RoutingPolicy mirrors nothing", policy("httpbin-route"), "Ready, mirrors to nobody"},
+				{"the RoutingPolicy mirrors nothing", policy("httpbin-route"), "Ready, mirrors to nothing"},
 				{"its Events tell of both", events("httpbin-route"), "requests are mirrored to httpbin-v2:80; requests are no longer mirrored to httpbin-v2:80"},
 			},
 			look: []string{

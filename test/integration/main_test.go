@@ -32,6 +32,7 @@ var allowed = []env.AllowedError{
 	{Parts: []string{"Reconciler error", "failed calling webhook"}, Because: "a webhook that is asked about a scene's routes doesn't answer"},
 	{Parts: []string{"Reconciler error", "custom resource definition is terminating"}, Because: "a kind of routes is uninstalled"},
 	{Parts: []string{"Reconciler error", `"name":"routes"`, "the cluster does not serve"}, Because: "a kind of routes is uninstalled"},
+	{Parts: []string{"Reconciler error", `"name":"routes"`, "the server could not find the requested resource"}, Because: "a kind of routes is uninstalled"},
 	{Parts: []string{"Reconciler error", ":router", "is forbidden"}, Because: "a scene's namespace goes, the rights of a policy's account before its Subject"},
 	{Parts: []string{"Reconciler error", "httproutes.gateway.networking.k8s.io", "uid mismatch", "no existing object was found"},
 		Because: "a route that is put right has been deleted meanwhile, with a scene's namespace, and the write is tried again"},

@@ -93,7 +93,7 @@ func (c Charts) Validate() error {
 			return fmt.Errorf("charts.allowedRepositories[%d] of the operator's configuration is %q, and takes the address of a repository, https://… or oci://…, in which * and ** may stand", i, p)
 		}
 		if strings.HasPrefix(p, "http://") && !c.AllowInsecure {
-			return fmt.Errorf("charts.allowedRepositories[%d] of the operator's configuration is %s, which takes charts.allowInsecure to be set as well: nobody vouches for what comes without TLS", i, p)
+			return fmt.Errorf("charts.allowedRepositories[%d] of the operator's configuration is %s, which takes charts.allowInsecure to be set as well: without TLS, nothing proves where a chart comes from", i, p)
 		}
 	}
 	if _, err := Prefixes(c.AllowedAddresses); err != nil {

@@ -180,7 +180,7 @@ func (l Legacy) Validate() error {
 	}
 	for _, short := range slices.Sorted(maps.Keys(l.ResourceTypes)) {
 		if !shortName.MatchString(short) {
-			return fmt.Errorf("legacy.resourceTypes of the operator's configuration: %q is no short name: letters, digits, '-', '_' and '.', 63 at most", short)
+			return fmt.Errorf("legacy.resourceTypes of the operator's configuration: %q is not a short name: letters, digits, '-', '_' and '.', 63 at most", short)
 		}
 		if err := l.ResourceTypes[short].validate(); err != nil {
 			return fmt.Errorf("legacy.resourceTypes.%s of the operator's configuration %w", short, err)

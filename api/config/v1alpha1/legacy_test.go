@@ -74,7 +74,7 @@ func TestParseTellsWhatIsWrongWithTheCompatibilityMode(t *testing.T) {
 		"a selector that selects nothing":          {"legacy: {namespaceSelector: {matchExpressions: [{key: a, operator: Is}]}}\n", "legacy.namespaceSelector of the operator's configuration: "},
 		"a negative grace period":                  {"legacy: {gracePeriod: -1s}\n", "legacy.gracePeriod of the operator's configuration is -1s, and can't be negative"},
 		"a grace period without a unit":            {"legacy: {gracePeriod: '10'}\n", "missing unit in duration"},
-		"a short name that is none":                {"legacy: {resourceTypes: {'a b': {version: v1, kind: X}}}\n", `"a b" is no short name`},
+		"a short name that is none":                {"legacy: {resourceTypes: {'a b': {version: v1, kind: X}}}\n", `"a b" is not a short name`},
 		"a resource whose kind nobody knows":       {resourceType("group: a.io, version: v1, resource: xs"), `legacy.resourceTypes.x of the operator's configuration takes a kind, beside its resource "xs"`},
 		"a kind in lower case":                     {resourceType("version: v1, kind: service"), "a kind is in upper camel case"},
 		"no version":                               {resourceType("kind: X"), `has the version "", and takes one such as v1`},

@@ -205,7 +205,7 @@ func (w *walk) broken(err error) error {
 	case errors.Is(err, fault.ErrTooLarge), errors.Is(err, fault.ErrInvalidArchive):
 		return err
 	default:
-		return invalid("it is no archive that helm package makes, a .tgz, or it is damaged")
+		return invalid("it is not an archive that helm package makes, a .tgz, or it is damaged")
 	}
 }
 

@@ -134,7 +134,7 @@ func (c *Client) Get(ctx context.Context, address string, limit int64, w io.Writ
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return fmt.Errorf("%w: %s is no address", fault.ErrRepositoryUnavailable, Public(address))
+		return fmt.Errorf("%w: %s is not an address", fault.ErrRepositoryUnavailable, Public(address))
 	}
 	// A tool that unpacks what it gets would make another archive of a .tgz than the one whose digest is known.
 	req.Header.Set("Accept-Encoding", "identity")

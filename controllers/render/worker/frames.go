@@ -36,7 +36,7 @@ const (
 // maxFrame is what no frame is longer than: the largest is that of a chart, in base64.
 const maxFrame = 2 * maxChart
 
-var errFrame = errors.New("a frame that nobody expects")
+var errFrame = errors.New("an unexpected frame")
 
 func writeFrame(w *bufio.Writer, kind byte, content []byte) error {
 	var header [frameHeader]byte

@@ -222,6 +222,6 @@ func TestAChildThatAnswersSomethingElseIsDoneWith(t *testing.T) {
 
 	_, alive, err := c.render(inline(t, "x"), Options{Timeout: time.Hour, Quick: time.Hour, Memory: 1 << 40}, nil)
 	g.Expect(alive).To(BeFalse())
-	g.Expect(err).To(MatchError("render limit: the render worker died: it answers with a frame that nobody expects: i"))
+	g.Expect(err).To(MatchError("render limit: the render worker died: it answers with an unexpected frame: i"))
 	g.Expect(c.exited).To(BeClosed())
 }

@@ -31,11 +31,11 @@ func TestAChildThatIsSpokenToWronglyEnds(t *testing.T) {
 		want string
 	}{
 		"nothing more is said":           {frames(t), ""},
-		"something else than an input":   {frames(t, frameChart, "{}"), "a frame that nobody expects: c in place of i"},
+		"something else than an input":   {frames(t, frameChart, "{}"), "an unexpected frame: c in place of i"},
 		"half a header":                  {bytes.NewBufferString("i\x00"), "unexpected EOF"},
 		"half a content":                 {bytes.NewBufferString("i\x00\x00\x00\x09{}"), "unexpected EOF"},
-		"more than there may be":         {bytes.NewBufferString("i\xff\xff\xff\xff"), "a frame that nobody expects: of 4294967295 bytes"},
-		"something else than the chart":  {frames(t, frameInput, `{"Chart": "a"}`, frameInput, "{}"), "a frame that nobody expects: i in place of c"},
+		"more than there may be":         {bytes.NewBufferString("i\xff\xff\xff\xff"), "an unexpected frame: of 4294967295 bytes"},
+		"something else than the chart":  {frames(t, frameInput, `{"Chart": "a"}`, frameInput, "{}"), "an unexpected frame: i in place of c"},
 		"a chart that is none":           {frames(t, frameInput, `{"Chart": "a"}`, frameChart, "["), "reading a chart: "},
 		"a chart with values of no kind": {frames(t, frameInput, `{"Chart": "a"}`, frameChart, `{"Values": "x"}`), "reading the values of chart "},
 	} {
