@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 var allowed = []env.AllowedError{
 	{Parts: []string{`"logger":"leaderelection"`}, Because: "leaders are kept from their Lease, by a proxy and by another holder"},
 	{Parts: []string{"Reconciler error", "the process was killed while it rendered"}, Because: "render workers are killed"},
+	{Parts: []string{"sking which kinds of routes the cluster serves", "unable to handle the request"}, Because: "discovery fails at a start"},
 	{Parts: []string{"iter8-operator: leader election lost"}, Because: "it ends then"},
 }
 
