@@ -32,6 +32,8 @@ type plane struct {
 	notFound func(namespace, service string) string
 	// limitsCopies says that there are no more than 1,024 connections to a mirror at a time.
 	limitsCopies bool
+	// sharesEnvoy says that one Envoy serves all scenes.
+	sharesEnvoy bool
 	// losesMirrorsOfCalls says that a GRPCRoute which mirrors to a Service that no HTTPRoute names answers its clients with 500.
 	losesMirrorsOfCalls bool
 	// class is the GatewayClass of a gateway.
@@ -68,6 +70,7 @@ var egGateway = plane{
 	envoy:               func(*scene) *dataplane.Envoy { return envoyGateway.Envoy },
 	needsService:        true,
 	limitsCopies:        true,
+	sharesEnvoy:         true,
 	notFound:            func(namespace, service string) string { return "service " + namespace + "/" + service + " not found" },
 	losesMirrorsOfCalls: true,
 	restart:             func(ctx context.Context) error { return envoyGateway.RestartController(ctx) },

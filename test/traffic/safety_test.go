@@ -93,14 +93,14 @@ func (s *scene) measure(h hazard) measured {
 		rules += "  timeouts: {request: " + h.timeout + "}\n"
 	}
 	s.route(rules)
-	if s.plane.limitsCopies { // its Envoy is that of other tests too
+	if s.plane.sharesEnvoy {
 		s.Expect(envoyGateway.RestartEnvoy(s.Context())).To(gomega.Succeed())
 	}
 	c := s.calling()
 	if h.descriptors > 0 {
 		limit := unix.Rlimit{Cur: h.descriptors, Max: h.descriptors}
 		s.Expect(unix.Prlimit(c.envoy.PID(), unix.RLIMIT_NOFILE, &limit, nil)).To(gomega.Succeed())
-		if s.plane.limitsCopies {
+		if s.plane.sharesEnvoy {
 			s.Cleanup(func() { s.Expect(envoyGateway.RestartEnvoy(context.Background())).To(gomega.Succeed()) })
 		}
 	}
