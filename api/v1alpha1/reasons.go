@@ -12,7 +12,8 @@ const (
 	Waits Recovery = "Waits"
 	// Retries: the operator tries again, with growing delays, and may succeed without any other change.
 	Retries Recovery = "Retries"
-	// Stalls: nothing but a change of the object, or of one that it refers to, ends it.
+	// Stalls: nothing but a change of the object, of one that it refers to or outside of the cluster ends it; for the latter
+	// a policy is looked at again with each spec.interval.
 	Stalls Recovery = "Stalls"
 )
 
@@ -36,7 +37,7 @@ func (r Recovery) Meaning() string {
 	case Retries:
 		return "The operator tries again, with growing delays. An object that isn't Ready because of it is Reconciling."
 	case Stalls:
-		return "Only a change of the object, or of one that it refers to, ends it. An object that isn't Ready because of it is Stalled."
+		return "Only a change ends it: of the object, of one that it refers to, or outside of the cluster, for which a policy is looked at again with each spec.interval. An object that isn't Ready because of it is Stalled, unless something else of it is tried again."
 	default:
 		return "There is nothing to recover from."
 	}
@@ -145,7 +146,7 @@ var Reasons = []Reason{
 		"Install the kind's CustomResourceDefinition, add the kind to the chart value appResources (or routes, for what a policy applies), and guard optional fields in readyWhen.cel with has()."},
 	{ReasonLabelMissing, []string{ofSubject, ofVariant}, Waits,
 		"A resource exists without the label iter8.tools/detect=true, so the operator doesn't watch it, and its variant isn't available.",
-		"Label the resource: kubectl label KIND NAME iter8.tools/detect=true."},
+		"Label the resource, which works at once: kubectl label KIND NAME iter8.tools/detect=true. To notice that only the label is missing may take the operator up to ten minutes."},
 
 	{ReasonAvailable, []string{ofVariant}, NoRecovery,
 		"Every resource of the variant exists and is ready.", ""},
@@ -241,7 +242,7 @@ var Reasons = []Reason{
 		"The policy's spec.values break the chart's schema, or set the reserved key iter8.",
 		"Correct the fields that the message names."},
 	{ReasonRenderLimit, []string{rendered}, Stalls,
-		"Rendering exceeds a limit: 10 s, 64 MiB of memory, 4 MiB of output, or the depth of recursion.",
+		"Rendering exceeds a limit: 10 s, 64 MiB of memory, 4 MiB of output, or the depth of recursion. The same chart and values are not rendered again.",
 		"Make the templates do less; any change of the policy or of the chart is tried."},
 	{ReasonNonDeterministic, []string{rendered}, Stalls,
 		"The chart or templates don't render to the same twice: they use the time, random values or the order of keys.",
@@ -275,7 +276,7 @@ var Reasons = []Reason{
 		"A parent's GatewayClass publishes its features, and the route needs one that is not among them: mirrors, several in a rule, or a percentage; what stood before stands.",
 		"Leave the feature out, or attach the route to a Gateway of a class that has it."},
 	{ReasonUnsupportedByCluster, []string{applied}, Stalls,
-		"The cluster's CustomResourceDefinition lacks a field of the object, such as a mirror's percent, so the object is left as it is.",
+		"The cluster's CustomResourceDefinition lacks a field of the object, such as a mirror's percent; without it more would be mirrored than was asked for, so the object is left as it is.",
 		"Install a newer CustomResourceDefinition, or correct the field that the message names."},
 
 	{ReasonAccepted, []string{accepted}, NoRecovery,

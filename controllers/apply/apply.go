@@ -70,14 +70,20 @@ func aborted(request Request, why Failure) Result {
 
 // lookup returns what finds the objects of a request in the cluster, in the versions that are followed.
 func (x *Executor) lookup(request Request) func(Key) *Existing {
-	kinds, _ := Interests(request.Manifests, request.Inventory)
+	watched := watchedVersions(request.Manifests, request.Inventory)
+	return func(key Key) *Existing {
+		return x.Cache.Get(watched[key.GroupKind], types.NamespacedName{Namespace: request.Owner.Namespace, Name: key.Name})
+	}
+}
+
+// watchedVersions returns the version in which each kind is watched.
+func watchedVersions(manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject) map[schema.GroupKind]schema.GroupVersionKind {
+	kinds, _ := Interests(manifests, inventory)
 	versions := make(map[schema.GroupKind]schema.GroupVersionKind, len(kinds))
 	for _, kind := range kinds {
 		versions[kind.GroupKind()] = kind
 	}
-	return func(key Key) *Existing {
-		return x.Cache.Get(versions[key.GroupKind], types.NamespacedName{Namespace: request.Owner.Namespace, Name: key.Name})
-	}
+	return versions
 }
 
 // Interests returns the kinds and objects that are rendered or listed in the inventory, each kind in one version: the one

@@ -9,6 +9,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -172,7 +173,7 @@ func TestNothingIsRecordedAndWrittenForAManifestThatCanNotBeEncoded(t *testing.T
 	w.Expect(record.recorded).To(BeEmpty())
 	w.Expect(w.writes()).To(BeEmpty())
 	w.Expect(result.Aborted).To(HaveValue(And(HaveField("Reason", iter8v1alpha1.ReasonApplyFailed), HaveField("Err", BeNil()),
-		HaveField("Message", HavePrefix("HTTPRoute web: encoding the manifest: ")))), "which no retry mends")
+		HaveField("Message", HavePrefix("HTTPRoute web: encoding the manifest: ")))))
 }
 
 func TestNothingNewIsRecordedWhileRoomIsMade(t *testing.T) {
@@ -310,4 +311,22 @@ func TestAnObjectIsFoundInTheVersionThatIsRendered(t *testing.T) {
 	result := w.apply(t, w.request(routesNamed("web"), []iter8v1alpha1.AppliedObject{entry}), &log{})
 	w.Expect(result.Steps).To(HaveExactElements(HaveField("Existing.UID", types.UID("route-uid"))))
 	w.Expect(result.Failures).To(BeEmpty())
+}
+
+// A kind is watched in one version, whatever versions its manifests have.
+func TestWhatIsWrittenInAnotherVersionThanTheWatchedOneIsKnown(t *testing.T) {
+	w := newWorld(t)
+	beta := httpRoutes.GroupResource().WithVersion("v1beta1").GroupVersion().WithKind("HTTPRoute")
+	w.executor.Mapper.(*meta.DefaultRESTMapper).Add(beta, meta.RESTScopeNamespace)
+	manifests := routesNamed("a", "b")
+	manifests[1].SetAPIVersion("gateway.networking.k8s.io/v1beta1")
+	result := w.apply(t, w.request(manifests, nil), &log{})
+	w.Expect(result.Failures).To(BeEmpty())
+	w.Expect(w.calls()).To(Equal([]string{"patch a", "patch b"}))
+
+	result = w.apply(t, w.request(manifests, result.Inventory), &log{})
+	w.Expect(result.Failures).To(BeEmpty())
+	w.Expect(w.calls()).To(Equal([]string{"patch a", "patch b"}), "what was written isn't written again before the watch shows it")
+	w.cache.Follow(policy, nil, nil)
+	w.Expect(w.unshown()).To(BeEmpty())
 }

@@ -29,8 +29,14 @@ type Cache struct {
 	mu sync.RWMutex
 	// written are objects that this process wrote and the watch hasn't shown yet.
 	written map[watch.Name]*cachedObject
-	// inFlight are objects that are being written, and the version of each that the watch has shown meanwhile.
-	inFlight map[watch.Name]string
+	// inFlight are objects that are being written, with what the watch has shown of each meanwhile.
+	inFlight map[watch.Name]event
+}
+
+// event is the last thing that a watch has shown of an object: a version, or the end of the object with a uid.
+type event struct {
+	version string
+	gone    types.UID
 }
 
 // cachedObject is what is kept of an object.
@@ -51,7 +57,7 @@ type CacheOptions struct {
 
 // NewCache returns a Cache whose watches end with the context.
 func NewCache(ctx context.Context, options CacheOptions) *Cache {
-	c := &Cache{written: map[watch.Name]*cachedObject{}, inFlight: map[watch.Name]string{}}
+	c := &Cache{written: map[watch.Name]*cachedObject{}, inFlight: map[watch.Name]event{}}
 	c.objects = watch.New(ctx, watch.Options[*cachedObject]{
 		Client:     options.Client,
 		Mapper:     options.Mapper,
@@ -113,7 +119,7 @@ func (c *Cache) Get(kind schema.GroupVersionKind, object types.NamespacedName) *
 // watch shows in between is most often the write itself, which concerns no policy; of anything else they are notified then.
 func (c *Cache) beginWrite(name watch.Name) func(*unstructured.Unstructured, error) {
 	c.mu.Lock()
-	c.inFlight[name] = ""
+	c.inFlight[name] = event{}
 	c.mu.Unlock()
 	return func(answer *unstructured.Unstructured, err error) {
 		if err == nil {
@@ -123,24 +129,28 @@ func (c *Cache) beginWrite(name watch.Name) func(*unstructured.Unstructured, err
 		shown := c.inFlight[name]
 		delete(c.inFlight, name)
 		c.mu.Unlock()
-		if shown != "" && (err != nil || shown != answer.GetResourceVersion()) {
+		if shown != (event{}) && (err != nil || shown.version != answer.GetResourceVersion()) {
 			c.objects.Notify(name)
 		}
 	}
 }
 
-// remember has what the apiserver answered to a write count as what the cluster holds, until the watch shows it.
+// remember has what the apiserver answered to a write count as what the cluster holds, until the watch shows it; but not what
+// has come to its end meanwhile.
 func (c *Cache) remember(name watch.Name, answer *unstructured.Unstructured) {
 	written := summarize(answer)
 	shown, _ := c.objects.Get(name)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.inFlight[name].gone == written.existing.UID {
+		return
+	}
 	if shown == nil || ownwrites.Newer(written, shown) {
 		c.written[name] = written
 	}
 }
 
-// changed reports whether a change matters to those who follow an object: it does not if it is the echo of a write, or may
+// changed reports whether a change matters to the followers of an object: it does not if it is the echo of a write, or may
 // turn out to be one.
 func (c *Cache) changed(target watch.Target, before, after *cachedObject) bool {
 	shown := after
@@ -158,9 +168,9 @@ func (c *Cache) changed(target watch.Target, before, after *cachedObject) bool {
 	}
 	_, writing := c.inFlight[name]
 	if writing {
-		c.inFlight[name] = shown.ResourceVersion
+		c.inFlight[name] = event{version: shown.ResourceVersion}
 		if after == nil {
-			c.inFlight[name] = "deleted"
+			c.inFlight[name] = event{gone: before.existing.UID}
 		}
 	}
 	return !writing && !echo && (before == nil || after == nil || !reflect.DeepEqual(before.existing, after.existing))
@@ -168,7 +178,7 @@ func (c *Cache) changed(target watch.Target, before, after *cachedObject) bool {
 
 // summarize is the transform of the informers.
 func summarize(u *unstructured.Unstructured) *cachedObject {
-	kept := &cachedObject{
+	cached := &cachedObject{
 		ObjectMeta: metav1.ObjectMeta{Name: u.GetName(), Namespace: u.GetNamespace(), ResourceVersion: u.GetResourceVersion()},
 		existing: Existing{
 			UID:         u.GetUID(),
@@ -179,28 +189,28 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 		},
 	}
 	if u.GetLabels()[iter8v1alpha1.ManagedByLabel] == iter8v1alpha1.FieldManager {
-		kept.existing.Labels = u.GetLabels()
-		kept.existing.Annotations = u.GetAnnotations()
-		kept.existing.Acceptance = routes.Acceptance(u)
-		return kept
+		cached.existing.Labels = u.GetLabels()
+		cached.existing.Annotations = u.GetAnnotations()
+		cached.existing.Acceptance = routes.Acceptance(u)
+		return cached
 	}
-	if c := kept.existing.Controller; c != nil && strings.HasPrefix(c.APIVersion, iter8v1alpha1.GroupVersion.Group+"/") {
-		kept.existing.Acceptance = routes.Acceptance(u)
-		return kept // our label was taken off; without labels it counts as changed
+	if c := cached.existing.Controller; c != nil && strings.HasPrefix(c.APIVersion, iter8v1alpha1.GroupVersion.Group+"/") {
+		cached.existing.Acceptance = routes.Acceptance(u)
+		return cached // our label was taken off; without labels it counts as changed
 	}
 	managers := map[string]struct{}{}
 	for _, entry := range u.GetManagedFields() {
 		managers[entry.Manager] = struct{}{}
 		// Our own name without a controller is a takeover that was cut off, see takeFields.
 		if entry.Manager == iter8v1alpha1.LegacyFieldManager || entry.Manager == iter8v1alpha1.FieldManager {
-			kept.existing.Legacy = true
+			cached.existing.Legacy = true
 		}
 	}
 	for _, ref := range u.GetOwnerReferences() {
 		if isLegacyOwner(ref) {
-			kept.existing.LegacyOwner = ref.Name
+			cached.existing.LegacyOwner = ref.Name
 		}
 	}
-	kept.existing.Managers = strings.Join(slices.Sorted(maps.Keys(managers)), ", ")
-	return kept
+	cached.existing.Managers = strings.Join(slices.Sorted(maps.Keys(managers)), ", ")
+	return cached
 }

@@ -330,6 +330,9 @@ func TestWhatHappensWhileAWriteIsUnderWay(t *testing.T) {
 				w.Expect(w.toldOf()).To(BeEmpty())
 			}
 			w.Expect(w.cache.inFlight).To(BeEmpty())
+			if n := len(test.shown); n > 0 && test.shown[n-1] == nil && test.answer != nil && test.answer.GetUID() == "u" {
+				w.Expect(w.generation()).To(BeEquivalentTo(-1), "it is gone")
+			}
 			if test.answer != nil && len(test.shown) == 0 {
 				w.Expect(w.generation()).To(Equal(test.answer.GetGeneration()))
 			}

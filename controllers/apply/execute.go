@@ -45,13 +45,10 @@ type Result struct {
 	Failures []Failure
 }
 
-// Reason returns the reason of all failures together: of the first that is tried again, else of the first that waits for
-// something, else of the first. There must be one.
+// Reason returns the reason of all failures together: of the first that is tried again, else of the first. There must be one.
 func (r Result) Reason() string {
-	for _, recovery := range []iter8v1alpha1.Recovery{iter8v1alpha1.Retries, iter8v1alpha1.Waits} {
-		if i := slices.IndexFunc(r.Failures, func(f Failure) bool { return f.recovery() == recovery }); i >= 0 {
-			return r.Failures[i].Reason
-		}
+	if i := slices.IndexFunc(r.Failures, func(f Failure) bool { return f.recovery() == iter8v1alpha1.Retries }); i >= 0 {
+		return r.Failures[i].Reason
 	}
 	return r.Failures[0].Reason
 }
@@ -148,7 +145,7 @@ func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, ow
 }
 
 func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, step Step) (*iter8v1alpha1.AppliedObject, error) {
-	if state := x.Cache.State(step.Manifest.GroupVersionKind(), step.Manifest.GetNamespace()); errors.Is(state.Err, watch.ErrNotServed) {
+	if state := x.Cache.State(step.Watched, step.Manifest.GetNamespace()); errors.Is(state.Err, watch.ErrNotServed) {
 		return nil, state.Err // its watch triggers the policy once the kind is served
 	}
 	resource, err := x.resource(step.Manifest.GroupVersionKind())
@@ -171,7 +168,7 @@ func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, st
 	if err != nil {
 		return nil, err
 	}
-	written := x.Cache.beginWrite(nameOf(manifest.GroupVersionKind(), types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}))
+	written := x.Cache.beginWrite(nameOf(step.Watched, types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}))
 	answer, err := client.Resource(resource).Namespace(manifest.GetNamespace()).Patch(ctx, manifest.GetName(), types.ApplyPatchType, data,
 		metav1.PatchOptions{
 			FieldManager: iter8v1alpha1.FieldManager,

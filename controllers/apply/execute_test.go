@@ -336,7 +336,8 @@ func TestTheReasonOfSeveralFailures(t *testing.T) {
 	}{
 		"one":                                      {[]string{"Rejected"}, "Rejected", false},
 		"several that stall, of which the first":   {[]string{"Rejected", "OwnershipConflict"}, "Rejected", false},
-		"what is waited for, before what stalls":   {[]string{"Rejected", "Terminating", "KindNotServed"}, "Terminating", false},
+		"what stalls, before what is waited for":   {[]string{"Rejected", "Terminating", "KindNotServed"}, "Rejected", false},
+		"what is waited for, before what stalls":   {[]string{"Terminating", "Rejected"}, "Terminating", false},
 		"what is tried again, before all of these": {[]string{"Rejected", "Terminating", "PruneFailed", "ApplyFailed"}, "PruneFailed", true},
 	} {
 		t.Run(name, func(t *testing.T) {

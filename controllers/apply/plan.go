@@ -89,6 +89,8 @@ type Step struct {
 	Entry iter8v1alpha1.AppliedObject
 	// Existing is what the cluster holds, nil if nothing.
 	Existing *Existing
+	// Watched is its kind in the version that is watched, which may be another than the manifest's.
+	Watched schema.GroupVersionKind
 	// Spare is set for a Delete that is only to be tried in place of one that failed.
 	Spare bool
 }
@@ -101,12 +103,13 @@ func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 	for _, entry := range inventory {
 		recorded[KeyOf(entry)] = entry
 	}
+	watched := watchedVersions(manifests, inventory)
 	steps := make([]Step, 0, len(manifests)+len(inventory))
 	wanted := make(map[Key]bool, len(manifests))
 	for _, m := range inOrder(manifests) {
 		key := Key{GroupKind: m.GroupVersionKind().GroupKind(), Name: m.GetName()}
 		wanted[key] = true
-		step := Step{Key: key, Manifest: withOwner(owner, m), Existing: lookup(key)}
+		step := Step{Key: key, Manifest: withOwner(owner, m), Existing: lookup(key), Watched: watched[key.GroupKind]}
 		var err error
 		if step.Digest, err = digestOf(step.Manifest); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", key.Kind, key.Name, err)

@@ -127,22 +127,22 @@ func className(name string) watch.Name {
 
 // summarize reads the features of a class, which are objects with a name, and were mere names before the Gateway API's 1.3.
 func summarize(target watch.Target, u *unstructured.Unstructured) *summary {
-	kept := &summary{ObjectMeta: metav1.ObjectMeta{Name: u.GetName(), Namespace: u.GetNamespace(), ResourceVersion: u.GetResourceVersion()}}
+	summarized := &summary{ObjectMeta: metav1.ObjectMeta{Name: u.GetName(), Namespace: u.GetNamespace(), ResourceVersion: u.GetResourceVersion()}}
 	if target == gatewayTarget {
-		kept.class, _, _ = unstructured.NestedString(u.Object, "spec", "gatewayClassName")
-		return kept
+		summarized.class, _, _ = unstructured.NestedString(u.Object, "spec", "gatewayClassName")
+		return summarized
 	}
 	list, _, _ := unstructured.NestedSlice(u.Object, "status", "supportedFeatures")
 	for _, item := range list {
 		switch feature := item.(type) {
 		case string:
-			kept.features = append(kept.features, feature)
+			summarized.features = append(summarized.features, feature)
 		case map[string]any:
 			if name, ok := feature["name"].(string); ok {
-				kept.features = append(kept.features, name)
+				summarized.features = append(summarized.features, name)
 			}
 		}
 	}
-	slices.Sort(kept.features)
-	return kept
+	slices.Sort(summarized.features)
+	return summarized
 }

@@ -208,6 +208,25 @@ func TestPoliciesAreToldOfWhatMatters(t *testing.T) {
 	w.Expect(w.gateways.objects.Targets()).To(BeEmpty())
 }
 
+func TestWhatIsBeingReadIsPending(t *testing.T) {
+	for name, resource := range map[string]string{"Gateways": "gateways", "their classes": "gatewayclasses"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.create(gatewayResource, aGateway("shiny", ""))
+			w.create(classResource, aClass("{name: HTTPRoute}"))
+			release := make(chan struct{})
+			w.cluster.PrependReactor("list", resource, func(clienttesting.Action) (bool, runtime.Object, error) {
+				<-release
+				return false, nil, nil
+			})
+			w.gateways.Follow(policy, []types.NamespacedName{edge})
+			w.Consistently(w.pending).Should(BeTrue())
+			close(release)
+			w.Eventually(w.pending).Should(BeFalse())
+		})
+	}
+}
+
 func TestWhatCanNotBeReadLacksNothing(t *testing.T) {
 	w := newWorld(t)
 	w.create(gatewayResource, aGateway("shiny", ""))

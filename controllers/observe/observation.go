@@ -104,9 +104,9 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 	variant := Variant{Name: v.Name, State: Ready}
 	for i := range v.Resources {
 		ref := &v.Resources[i]
-		found, state := o.resources.Get(resourceName(subject.Namespace, ref))
-		if found != nil && o.reaches(subject.Namespace, ref) {
-			variant.describe(i, len(v.Resources), found)
+		resource, state := o.resources.Get(resourceName(subject.Namespace, ref))
+		if resource != nil && o.reaches(subject.Namespace, ref) {
+			variant.describe(i, len(v.Resources), resource)
 		}
 		judged, err := o.observeResource(subject.Namespace, ref)
 		if err != nil {

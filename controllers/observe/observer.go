@@ -86,7 +86,11 @@ func New(ctx context.Context, options Options) *Observer {
 		Changed:        o.changed,
 		Notify:         options.Notify,
 	})
-	o.unlabelled = newUnlabelled(options.Metadata, options.Mapper, o.missing, o.resources.Notify)
+	o.unlabelled = newUnlabelled(options.Metadata, options.Mapper, o.missing, func(name watch.Name) {
+		for _, n := range watchedNames(name) {
+			o.resources.Notify(n)
+		}
+	})
 	return o
 }
 
@@ -162,13 +166,26 @@ func (o *Observer) changed(target watch.Target, before, after *object) bool {
 	return before == nil || after == nil || target.Full || !reflect.DeepEqual(before.facts, after.facts)
 }
 
-// missing reports whether a Subject names a resource that its watch doesn't show, though it can be read.
+// missing reports whether a Subject names a resource that no watch shows, though it can be read.
 func (o *Observer) missing(name watch.Name) bool {
-	if !o.resources.Followed(name) {
-		return false
+	named := false
+	for _, n := range watchedNames(name) {
+		if !o.resources.Followed(n) {
+			continue
+		}
+		named = true
+		if resource, state := o.resources.Get(n); resource != nil || state.Err != nil && !state.Synced {
+			return false
+		}
 	}
-	found, state := o.resources.Get(name)
-	return found == nil && (state.Err == nil || state.Synced)
+	return named
+}
+
+// watchedNames returns the names under which a resource may be watched.
+func watchedNames(name watch.Name) []watch.Name {
+	full := name
+	full.Full = true
+	return []watch.Name{name, full}
 }
 
 // labelSelectors select what is watched: what carries the label, and with Iter8's ConfigMaps what carries the

@@ -49,6 +49,7 @@ func newUnlabelled(client metadata.Interface, mapper meta.RESTMapper, missing fu
 // lookUp reports whether a resource that its watch doesn't show was found without the label, and has it looked for if
 // that isn't under way.
 func (u *unlabelled) lookUp(r watch.Name) bool {
+	r.Full = false // a resource is looked for once, whichever watch it is missing from
 	u.mu.RLock()
 	_, found := u.found[r]
 	u.mu.RUnlock()

@@ -24,6 +24,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	kinds, _ := apply.Interests(s.manifests, s.policy.Status.Applied)
 	for _, kind := range kinds {
 		switch state := r.Routes.State(kind, s.policy.Namespace); {
+		case state.Pending(): // it was refused a moment ago
+			return hold
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
 			// With its kind, all objects in the inventory are gone.
 		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):

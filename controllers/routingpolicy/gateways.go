@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/routes"
@@ -15,18 +14,17 @@ import (
 // followGateways has the policy notified of the Gateways that its routes attach to, which are known from then on where a mirror
 // depends on them.
 func (r *Reconciler) followGateways(_ context.Context, s *scope) outcome {
-	var attached []types.NamespacedName
 	mirrors := false
 	for _, m := range s.manifests {
 		for _, gateway := range routes.Gateways(m, s.policy.Namespace) {
-			if !slices.Contains(attached, gateway) {
-				attached = append(attached, gateway)
+			if !slices.Contains(s.gateways, gateway) {
+				s.gateways = append(s.gateways, gateway)
 			}
 			mirrors = mirrors || len(routes.Needs(m)) > 0
 		}
 	}
-	r.Gateways.Follow(s.name(), attached)
-	if mirrors && r.Gateways.Pending(attached) {
+	r.Gateways.Follow(s.name(), s.gateways)
+	if mirrors && r.Gateways.Pending(s.gateways) {
 		return hold
 	}
 	return advance
@@ -42,7 +40,7 @@ func (r *Reconciler) checkGateways(ctx context.Context, s *scope) outcome {
 	}
 	refusal := report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonUnsupportedByGateway, message: lacking}
 	if s.reduce() {
-		for _, phase := range []phase{r.render, r.guard} {
+		for _, phase := range []phase{r.render, r.guard, r.followGateways} {
 			if o := phase(ctx, s); o != advance {
 				return o
 			}

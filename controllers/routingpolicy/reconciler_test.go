@@ -289,6 +289,21 @@ func TestAStatusThatCanNotBeWritten(t *testing.T) {
 	w.Expect(w.events).NotTo(Receive())
 }
 
+func TestWhatFailedOfAPolicyThatHasGoneMeanwhileIsNotTriedAgain(t *testing.T) {
+	policy := templated("web")
+	policy.Status.Applied = []iter8v1alpha1.AppliedObject{{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web"}}
+	w := newWorld(t, simple(), policy)
+	w.subjects.OnAdd(simple(), false)
+	w.answer("apply web", errors.New("timeout"))
+	w.answer("status web?", apierrors.NewNotFound(schema.GroupResource{Resource: "routingpolicies"}, "policy"))
+	w.Eventually(func(g Gomega) {
+		result, err := w.reconcileOnce(t)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(result).To(Equal(ctrl.Result{}))
+		g.Expect(w.written()).To(ContainElement("apply web"))
+	}).Should(Succeed())
+}
+
 func TestAPolicyThatGoesIsTheGarbageCollectors(t *testing.T) {
 	policy := templated("web")
 	policy.Finalizers, policy.DeletionTimestamp = []string{"foregroundDeletion"}, &metav1.Time{Time: then.Time}

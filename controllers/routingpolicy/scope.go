@@ -55,6 +55,8 @@ type scope struct {
 
 	chart     *chart.Chart
 	manifests []*unstructured.Unstructured
+	// gateways are those that the manifests attach to, or did when more was rendered.
+	gateways []types.NamespacedName
 	// unsupported is why not all is applied that was rendered at first; nil where it is.
 	unsupported *report
 	// result is what came of applying; nil where it wasn't tried.
@@ -70,7 +72,7 @@ type scope struct {
 type report struct {
 	status          metav1.ConditionStatus
 	reason, message string
-	// byGateway: a gateway wrote the reason, which may have the name of one of iter8v1alpha1.Reasons and is none of them.
+	// byGateway: a gateway wrote the reason, which may have the name of one of iter8v1alpha1.Reasons and is not one of them.
 	byGateway bool
 }
 

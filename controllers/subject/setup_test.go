@@ -3,11 +3,14 @@ package subject
 import (
 	"errors"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
@@ -28,6 +31,11 @@ import (
 	"iter8.tools/operator/controllers/observe"
 )
 
+func TestMain(m *testing.M) {
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	os.Exit(m.Run())
+}
+
 // informer of Subjects, whose events a test makes.
 type informer struct {
 	*controllertest.FakeInformer
@@ -35,6 +43,8 @@ type informer struct {
 
 	mu       sync.Mutex
 	handlers int
+	// existing are what handlers are told of that come later.
+	existing []metav1.Object
 }
 
 func (i *informer) AddEventHandler(handler toolscache.ResourceEventHandler) (toolscache.ResourceEventHandlerRegistration, error) {
@@ -44,7 +54,27 @@ func (i *informer) AddEventHandler(handler toolscache.ResourceEventHandler) (too
 	if i.refusal != nil {
 		return nil, i.refusal
 	}
+	for _, object := range i.existing {
+		handler.OnAdd(object, true)
+	}
 	return i.FakeInformer.AddEventHandler(handler)
+}
+
+func (i *informer) AddEventHandlerWithOptions(handler toolscache.ResourceEventHandler, _ toolscache.HandlerOptions) (toolscache.ResourceEventHandlerRegistration, error) {
+	return i.AddEventHandler(handler)
+}
+
+func (i *informer) Add(object metav1.Object) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.existing = append(i.existing, object)
+	i.FakeInformer.Add(object)
+}
+
+func (i *informer) Update(before, after metav1.Object) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.FakeInformer.Update(before, after)
 }
 
 // added polls how many handlers there are.
@@ -83,7 +113,7 @@ func TestTheStatusFollowsWhatTheObserverTells(t *testing.T) {
 	w.Expect(w.reconciler.SetupWithManager(t.Context(), mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
 	w.Expect(mgr.Add(w.reconciler.Observer)).To(Succeed())
 	go func() { _ = mgr.Start(t.Context()) }()
-	w.Eventually(subjects.added).Should(Equal(2), "the reconciler and the observer")
+	w.Eventually(subjects.added).Should(Equal(3), "two of the reconciler, and the observer's")
 
 	before := web()
 	before.ResourceVersion = "1"
@@ -97,6 +127,31 @@ func TestTheStatusFollowsWhatTheObserverTells(t *testing.T) {
 		HaveField("ResourceVersion", written.ResourceVersion), "what was written counts until the cache shows it")
 	subjects.Update(before, written)
 	w.Expect(w.reconciler.written.Latest(before)).To(BeIdenticalTo(before))
+}
+
+func TestASubjectThatTheObserverFollowedBeforeIsReportedToo(t *testing.T) {
+	w := newWorld(t, web())
+	subjects := &informer{FakeInformer: controllertest.NewFakeInformer(controllertest.Synced)}
+	mgr, informers := w.managed(subjects, nil)
+	observer := observe.New(t.Context(), observe.Options{
+		Subjects: informers, Dynamic: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), Mapper: meta.NewDefaultRESTMapper(nil),
+		Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Config: configv1alpha1.Default(),
+		Notify: w.reconciler.Subjects.Notify,
+	})
+	w.reconciler.Observer = observer
+	go func() { _ = observer.Start(t.Context()) }()
+	w.Eventually(subjects.added).Should(Equal(1))
+	before := web()
+	before.ResourceVersion = "1"
+	subjects.Add(before) // no reconciler has subscribed yet
+
+	w.Expect(w.reconciler.SetupWithManager(t.Context(), mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
+	go func() { _ = mgr.Start(t.Context()) }()
+	w.Eventually(func() string {
+		written := &iter8v1alpha1.Subject{}
+		w.Expect(w.client.Get(t.Context(), client.ObjectKeyFromObject(before), written)).To(Succeed())
+		return written.Status.Available
+	}).Should(Equal("2/2"))
 }
 
 func TestWithoutACacheTheReconcilerIsNotSetUp(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -98,7 +99,9 @@ func (s *Set[T]) run(ctx context.Context, target Target, w *kindWatch) {
 			w.mu.Lock()
 			scopes[i].synced = true
 			w.mu.Unlock()
-			s.notifyState(target)
+			if _, state := w.read(scopes[i].namespace); state.Synced {
+				s.notifyState(target)
+			}
 		}()
 	}
 }
@@ -236,7 +239,7 @@ func (s *Set[T]) changed(target Target, before, after T) {
 }
 
 // refusal returns the error that is a state of the target: what the cluster answers to the operator's asking at all.
-// Anything that passes by itself (a dropped connection, an expired watch) is none.
+// Anything that passes by itself (a dropped connection, an expired watch) is not.
 func refusal(verb string, resource schema.GroupVersionResource, err error) error {
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
@@ -248,20 +251,22 @@ func refusal(verb string, resource schema.GroupVersionResource, err error) error
 	}
 }
 
-// record notes how a try to read went: an error, and what of it is a refusal. An answer ends a refusal; what passes by
-// itself doesn't.
-func (s *Set[T]) record(target Target, w *kindWatch, r *reading, err, refused error) {
+// record notes how a try to read went: an error, and what of it is a state of the target. An answer ends such a state; what
+// passes by itself doesn't.
+func (s *Set[T]) record(target Target, w *kindWatch, r *reading, err, state error) {
 	w.mu.Lock()
 	before, now := r.err, time.Now()
-	switch {
-	case err == nil:
+	if err == nil {
 		*r = reading{contact: now}
-	case refused != nil:
-		r.err, r.contact = refused, now
-		fallthrough
-	default:
+	} else {
 		if r.failedSince.IsZero() {
 			r.failedSince = now
+		}
+		if state != nil {
+			r.err = state
+		}
+		if isAnswer(err) {
+			r.contact = now
 		}
 	}
 	changed := (before == nil) != (r.err == nil)
@@ -269,6 +274,15 @@ func (s *Set[T]) record(target Target, w *kindWatch, r *reading, err, refused er
 	if changed {
 		s.notifyState(target)
 	}
+}
+
+// isAnswer reports whether an error is what the cluster says of the request, and not that it has no answer now.
+func isAnswer(err error) bool {
+	if errors.Is(err, ErrNotServed) || errors.Is(err, ErrClusterScoped) {
+		return true
+	}
+	var status apierrors.APIStatus
+	return errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError && status.Status().Code != http.StatusTooManyRequests
 }
 
 // read returns the stores that may hold objects of a namespace, and how far they can be relied on.

@@ -41,7 +41,7 @@ type State struct {
 	// Synced reports whether every object that was there at the start has been read. Until then nothing is known.
 	Synced bool
 	// Err is why the target can't be listed or watched, where that is an answer of the cluster's and no fault that
-	// passes by itself; what was read before stays in the store.
+	// passes by itself, or why its kind can't be found out. What was read before stays in the store.
 	Err error
 	// UnreadableSince is when reading began to fail, for whatever cause; zero while it works.
 	UnreadableSince time.Time
@@ -195,8 +195,8 @@ func (s *Set[T]) Get(name Name) (T, State) {
 	}
 	stores, state := w.read(name.Object.Namespace)
 	for _, store := range stores {
-		if found, ok, err := store.GetByKey(cache.NamespacedNameAsObjectName(name.Object).String()); err == nil && ok {
-			return found.(T), state
+		if object, ok, err := store.GetByKey(cache.NamespacedNameAsObjectName(name.Object).String()); err == nil && ok {
+			return object.(T), state
 		}
 	}
 	return none, state

@@ -139,7 +139,7 @@ func TestAWatchStartsWithTheFirstFollowerAndEndsWithTheLast(t *testing.T) {
 
 	w.set.Follow(someone, nil, nil)
 	w.Expect(w.set.Targets()).To(ConsistOf(apple))
-	w.Expect(w.state(apple)()).To(works)
+	w.Expect(w.state(apple)()).To(works())
 	w.Consistently(w.watching(apples)).Should(Equal(1))
 
 	w.set.Follow(another, nil, nil)
@@ -252,7 +252,7 @@ func TestTheMembersOfAnObject(t *testing.T) {
 	w.delete("test", "boskoop")
 	w.Eventually(red).Should(BeEmpty())
 	_, state := w.set.Members(apple, whole)
-	w.Expect(state).To(works)
+	w.Expect(state).To(works())
 }
 
 func TestWithoutARuleForMembersThereAreNone(t *testing.T) {
@@ -271,7 +271,7 @@ func TestAClusterScopedKindIsReadWhateverTheNamespaces(t *testing.T) {
 	of.ClusterScoped = true
 	w.create("", "boskoop", "red")
 	w.set.Follow(someone, []Target{of}, nil)
-	w.Eventually(func() State { return w.set.State(of, "") }).Should(works)
+	w.Eventually(func() State { return w.set.State(of, "") }).Should(works())
 	found, _ := w.set.Get(Name{of, types.NamespacedName{Name: "boskoop"}})
 	w.Expect(found.colour).To(Equal("red"))
 }

@@ -63,13 +63,13 @@ func TestAKindThatCanNotBeWatchedIsSoUntilItCan(t *testing.T) {
 			test.spoil(w)
 			w.set.Follow(someone, []Target{apple, pear}, nil)
 			w.Eventually(w.state(apple)).Should(unsynced(MatchError(test.err)))
-			w.Eventually(w.state(pear)).Should(works, "another kind is not held up")
+			w.Eventually(w.state(pear)).Should(works(), "another kind is not held up")
 			w.Eventually(w.notified(someone)).Should(Equal(2))
 			w.Expect(w.get("test", "boskoop")()).To(BeEmpty())
 			w.Consistently(w.notified(someone), "1s").Should(Equal(2), "nobody is told again of what stays as it is")
 
 			test.mend(w)
-			w.Eventually(w.state(apple)).Should(works)
+			w.Eventually(w.state(apple)).Should(works())
 			w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
 			w.Eventually(w.notified(someone)).Should(Equal(4), "that the kind is there, and that it is listed")
 		})
@@ -102,7 +102,7 @@ func TestARefusalOfTheClusterIsAStateUntilItAnswers(t *testing.T) {
 			w.Eventually(w.state(apple)).Should(unsynced(test.err))
 			w.Consistently(w.state(apple)).Should(unsynced(test.err))
 			allow()
-			w.Eventually(w.state(apple)).Should(works)
+			w.Eventually(w.state(apple)).Should(works())
 			w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
 		})
 	}
@@ -120,7 +120,7 @@ func TestWhatWasSeenStaysWhileTheKindCanNotBeWatchedAnyMore(t *testing.T) {
 	w.Expect(told).To(BeNumerically(">=", 2))
 
 	allow()
-	w.Eventually(w.state(apple)).Should(works)
+	w.Eventually(w.state(apple)).Should(works())
 	w.Expect(w.notified(someone)()).To(BeNumerically(">", told))
 	w.update("test", "boskoop", "green")
 	w.Eventually(w.get("test", "boskoop")).Should(Equal("green"))
@@ -132,12 +132,12 @@ func TestARefusalInOneNamespaceHoldsUpNoOther(t *testing.T) {
 	allow := w.refuse("list", apples, apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")), "elsewhere")
 	elsewhere := func() State { return w.set.State(apple, "elsewhere") }
 	w.set.Follow(someone, []Target{apple}, nil)
-	w.Eventually(w.state(apple)).Should(works)
+	w.Eventually(w.state(apple)).Should(works())
 	w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
 	w.Eventually(elsewhere).Should(unsynced(MatchError(HavePrefix("may not list"))))
 	w.Consistently(elsewhere).Should(unsynced(HaveOccurred()), "an answer for one namespace does not end the refusal of the other")
 	allow()
-	w.Eventually(elsewhere).Should(works)
+	w.Eventually(elsewhere).Should(works())
 }
 
 func TestOneOfTwoSelectorsThatIsRefusedRefusesItsNamespace(t *testing.T) {
@@ -179,8 +179,31 @@ func TestWhenReadingFailedFirstAndWhenTheClusterLastAnsweredIsKnown(t *testing.T
 				w.Eventually(w.state(apple)).Should(HaveField("LastContact", BeTemporally(">", listed)), "a refusal is an answer")
 			}
 			allow()
-			w.Eventually(w.state(apple)).Should(works)
+			w.Eventually(w.state(apple)).Should(works())
 			w.Expect(w.state(apple)().LastContact).To(BeTemporally(">", since))
+		})
+	}
+}
+
+func TestADiscoveryThatFailsIsNoContact(t *testing.T) {
+	for name, test := range map[string]struct {
+		err      error
+		answered bool
+	}{
+		"the cluster can't be reached":      {errUnreachable, false},
+		"the apiserver is out of order":     {apierrors.NewInternalError(errUnreachable), false},
+		"the cluster doesn't have it":       {&meta.NoKindMatchError{GroupKind: apple.GroupKind()}, true},
+		"nobody may ask which there are":    {apierrors.NewForbidden(apples.GroupResource(), "", errUnreachable), true},
+		"there are too many who ask for it": {apierrors.NewTooManyRequests("later", 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			began := time.Now()
+			w.mapper.fail(apple, test.err)
+			w.set.Follow(someone, []Target{apple}, nil)
+			w.Eventually(w.state(apple)).Should(And(unsynced(HaveOccurred()), HaveField("UnreadableSince", BeTemporally(">=", began))))
+			w.Expect(w.state(apple)().LastContact.IsZero()).To(Equal(!test.answered))
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	gomegatypes "github.com/onsi/gomega/types"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -231,13 +232,15 @@ func named(target Target, names ...string) []Name {
 func (w *world) follow(follower types.NamespacedName, targets ...Target) {
 	w.set.Follow(follower, targets, nil)
 	for _, target := range targets {
-		w.Eventually(w.state(target)).Should(works)
+		w.Eventually(w.state(target)).Should(works())
 	}
 }
 
 // works matches the state of what is read, and goes on being so.
-var works = And(HaveField("Synced", BeTrue()), HaveField("Err", BeNil()), HaveField("UnreadableSince", BeZero()),
-	HaveField("LastContact", BeTemporally("~", time.Now(), time.Minute)))
+func works() gomegatypes.GomegaMatcher {
+	return And(HaveField("Synced", BeTrue()), HaveField("Err", BeNil()), HaveField("UnreadableSince", BeZero()),
+		HaveField("LastContact", BeTemporally("~", time.Now(), time.Minute)))
+}
 
 func (w *world) state(target Target) func() State {
 	return func() State { return w.set.State(target, "test") }
