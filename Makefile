@@ -18,7 +18,7 @@ CONTROLPLANE := $(filter-out etcd kube-apiserver,$(CONTROLPLANE))
 endif
 
 # Packages whose tests compare with golden files.
-GOLDEN := ./test/charts/... ./test/mutants ./conversion/... ./cmd/kubectl-iter8/...
+GOLDEN := ./test/charts/... ./test/mutants ./conversion/... ./cmd/kubectl-iter8/... ./controllers/mirrors
 # Packages that make test tests, and further flags of go test. Both are for the command line: what the environment says
 # of them would make a run smaller without a word. The traffic suite is make test-traffic.
 PACKAGES = $$(go list -e ./... | grep -v /test/traffic)
@@ -128,7 +128,7 @@ bench: programs ## Measure the operator against a floor, with typed policies, wi
 
 .PHONY: fuzz
 fuzz: ## Fuzz whatever parses what others wrote: FUZZTIME inputs (100000x) for each target.
-	for package in ./conversion ./cmd/kubectl-iter8 ./controllers/chart/index ./controllers/chart/archive ./controllers/render ./controllers/guard; do \
+	for package in ./conversion ./cmd/kubectl-iter8 ./controllers/chart/index ./controllers/chart/archive ./controllers/render ./controllers/guard ./controllers/mirrors; do \
 	  targets=$$(go test -list '^Fuzz' $$package | grep '^Fuzz') || { echo "$$package has no fuzz targets" >&2; exit 1; }; \
 	  for target in $$targets; do \
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package || exit; \

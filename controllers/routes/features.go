@@ -29,16 +29,33 @@ func Needs(object *unstructured.Unstructured) []Need {
 			needs = append(needs, need)
 		}
 	}
-	for _, m := range mirrorings(object) {
-		add(Need{features.SupportHTTPRouteRequestMirror, "mirrors requests"})
-		if len(m.mirrors) > 1 {
-			add(Need{features.SupportHTTPRouteRequestMultipleMirrors, "has several mirrors in a rule"})
-		}
-		if slices.ContainsFunc(m.mirrors, func(c copying) bool { return c.partial }) {
-			add(Need{features.SupportHTTPRouteRequestPercentageMirror, "mirrors a part of the requests"})
+	for _, rule := range Rules(object) {
+		for _, sites := range rule.byHolder() {
+			add(Need{features.SupportHTTPRouteRequestMirror, "mirrors requests"})
+			if len(sites) > 1 {
+				add(Need{features.SupportHTTPRouteRequestMultipleMirrors, "has several mirrors in a rule"})
+			}
+			if slices.ContainsFunc(sites, func(site Site) bool { return site.Share.Partial }) {
+				add(Need{features.SupportHTTPRouteRequestPercentageMirror, "mirrors a part of the requests"})
+			}
 		}
 	}
 	return needs
+}
+
+// byHolder returns the mirrors that name a target: the rule's own together, and those of each backend.
+func (r Rule) byHolder() [][]Site {
+	var all [][]Site
+	for _, site := range r.Sites {
+		switch last := len(all) - 1; {
+		case site.To.IsZero():
+		case last >= 0 && all[last][0].Backend == site.Backend:
+			all[last] = append(all[last], site)
+		default:
+			all = append(all, []Site{site})
+		}
+	}
+	return all
 }
 
 // Gateways gives the Gateways that a route of a namespace attaches to.

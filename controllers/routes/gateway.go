@@ -2,155 +2,129 @@ package routes
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
-// rule is what a rule of either kind of route has.
-type rule struct {
-	matches []string
-	mirrors []copying
-	// backends answer the requests, each with mirrors of its own.
-	backends []backend
-}
+// requestMirror is the type of the filters that mirror, and the field that says where to.
+const (
+	requestMirrorType  = string(gatewayv1.HTTPRouteFilterRequestMirror)
+	requestMirrorField = "requestMirror"
+)
 
-type backend struct {
-	name    string
-	mirrors []copying
-}
+// IsRequestMirror reports whether a filter of a rule, or of a backendRef, is a mirror.
+func IsRequestMirror(filter any) bool { return object(filter)["type"] == requestMirrorType }
 
-// mirrorings are the rule's own, and those of each backend.
-func (r rule) mirrorings() []mirroring {
-	match := strings.Join(r.matches, " or ")
-	var from []string
-	for _, b := range r.backends {
-		from = append(from, b.name)
+// filterSites returns the mirrors in the filters of a rule and of its backendRefs.
+func filterSites(path Path, rule map[string]any) []Site {
+	sites := sitesIn(path.Child("filters"), -1, list(rule, "filters"))
+	for i, backend := range list(rule, "backendRefs") {
+		sites = append(sites, sitesIn(path.Child("backendRefs", i, "filters"), i, list(object(backend), "filters"))...)
 	}
-	all := appendMirroring(nil, match, from, r.mirrors)
-	for i, b := range r.backends {
-		all = appendMirroring(all, match, from[i:i+1], b.mirrors)
-	}
-	return all
+	return sites
 }
 
-func inHTTPRoute(route *gatewayv1.HTTPRoute) []mirroring {
-	var all []mirroring
-	for _, given := range route.Spec.Rules {
-		r := rule{mirrors: httpMirrors(given.Filters)}
-		for _, m := range given.Matches {
-			r.matches = append(r.matches, httpMatch(m))
+func sitesIn(path Path, backend int, filters []any) []Site {
+	var sites []Site
+	for i, filter := range filters {
+		if !IsRequestMirror(filter) {
+			continue
 		}
-		for _, ref := range given.BackendRefs {
-			r.backends = append(r.backends, backend{backendName(ref.BackendObjectReference), httpMirrors(ref.Filters)})
+		site := Site{Path: path.Child(i), Backend: backend, Index: i, Fields: object(filter), Share: Share{Percent: 100}}
+		mirror := object(site.Fields[requestMirrorField])
+		if ref := object(mirror["backendRef"]); ref != nil {
+			site.To = backendOf(ref)
 		}
-		all = append(all, r.mirrorings()...)
+		site.Share = filterShare(mirror)
+		sites = append(sites, site)
 	}
-	return all
+	return sites
 }
 
-func httpMirrors(filters []gatewayv1.HTTPRouteFilter) []copying {
-	var mirrors []copying
-	for _, filter := range filters {
-		if filter.Type == gatewayv1.HTTPRouteFilterRequestMirror && filter.RequestMirror != nil {
-			mirrors = append(mirrors, requestMirror(filter.RequestMirror))
+// filterShare reads the share of a RequestMirror filter. Without percent and fraction it mirrors every request.
+func filterShare(mirror map[string]any) Share {
+	if percent, ok := mirror["percent"]; ok {
+		return shareOf(percent)
+	}
+	given, ok := mirror["fraction"]
+	if !ok {
+		return Share{Percent: 100}
+	}
+	fraction := object(given)
+	numerator, ok := number(fraction["numerator"])
+	if !ok {
+		return Share{100, true}
+	}
+	denominator, ok := number(fraction["denominator"])
+	if !ok || denominator <= 0 {
+		denominator = 100
+	}
+	return shareOf(100 * numerator / denominator)
+}
+
+func backendNames(rule map[string]any) []string {
+	refs := list(rule, "backendRefs")
+	names := make([]string, 0, len(refs))
+	for _, ref := range refs {
+		names = append(names, backendOf(object(ref)).String())
+	}
+	return names
+}
+
+func httpMatches(rule map[string]any) []string {
+	return matches(rule, func(m gatewayv1.HTTPRouteMatch) string {
+		var parts []string
+		if m.Method != nil {
+			parts = append(parts, string(*m.Method))
 		}
-	}
-	return mirrors
-}
-
-func inGRPCRoute(route *gatewayv1.GRPCRoute) []mirroring {
-	var all []mirroring
-	for _, given := range route.Spec.Rules {
-		r := rule{mirrors: grpcMirrors(given.Filters)}
-		for _, m := range given.Matches {
-			r.matches = append(r.matches, grpcMatch(m))
+		if m.Path != nil {
+			parts = append(parts, fmt.Sprintf("%s %s", value(m.Path.Type, gatewayv1.PathMatchPathPrefix), value(m.Path.Value, "/")))
 		}
-		for _, ref := range given.BackendRefs {
-			r.backends = append(r.backends, backend{backendName(ref.BackendObjectReference), grpcMirrors(ref.Filters)})
+		for _, h := range m.Headers {
+			parts = append(parts, fmt.Sprintf("header %s=%s", h.Name, h.Value))
 		}
-		all = append(all, r.mirrorings()...)
-	}
-	return all
-}
-
-func grpcMirrors(filters []gatewayv1.GRPCRouteFilter) []copying {
-	var mirrors []copying
-	for _, filter := range filters {
-		if filter.Type == gatewayv1.GRPCRouteFilterRequestMirror && filter.RequestMirror != nil {
-			mirrors = append(mirrors, requestMirror(filter.RequestMirror))
+		for _, q := range m.QueryParams {
+			parts = append(parts, fmt.Sprintf("query %s=%s", q.Name, q.Value))
 		}
-	}
-	return mirrors
+		return join(parts)
+	})
 }
 
-func appendMirroring(all []mirroring, match string, from []string, mirrors []copying) []mirroring {
-	if len(mirrors) == 0 {
-		return all
-	}
-	return append(all, mirroring{match: match, from: from, mirrors: mirrors})
-}
-
-// requestMirror reads a filter, the same in routes of both kinds. Without percent and fraction it mirrors
-// every request.
-func requestMirror(filter *gatewayv1.HTTPRequestMirrorFilter) copying {
-	c := copying{to: backendName(filter.BackendRef), percent: everything}
-	switch {
-	case filter.Percent != nil:
-		c.percent, c.partial = strconv.Itoa(int(*filter.Percent)), true
-	case filter.Fraction != nil:
-		denominator := int32(100)
-		if filter.Fraction.Denominator != nil && *filter.Fraction.Denominator > 0 {
-			denominator = *filter.Fraction.Denominator
+func grpcMatches(rule map[string]any) []string {
+	return matches(rule, func(m gatewayv1.GRPCRouteMatch) string {
+		var parts []string
+		if m.Method != nil {
+			parts = append(parts, fmt.Sprintf("%s %s/%s", value(m.Method.Type, gatewayv1.GRPCMethodMatchExact),
+				value(m.Method.Service, "*"), value(m.Method.Method, "*")))
 		}
-		c.percent, c.partial = decimal(100*float64(filter.Fraction.Numerator)/float64(denominator)), true
-	}
-	return c
+		for _, h := range m.Headers {
+			parts = append(parts, fmt.Sprintf("header %s=%s", h.Name, h.Value))
+		}
+		return join(parts)
+	})
 }
 
-// backendName gives [namespace/]name[:port].
-func backendName(ref gatewayv1.BackendObjectReference) string {
-	name := string(ref.Name)
-	if ref.Namespace != nil {
-		name = string(*ref.Namespace) + "/" + name
+// matches says of each match of a rule what it asks for, joined by commas.
+func matches[T any](rule map[string]any, describe func(T) string) []string {
+	given := list(rule, "matches")
+	texts := make([]string, 0, len(given))
+	for _, fields := range given {
+		var match T
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object(fields), &match); err != nil {
+			texts = append(texts, unreadableMatch)
+			continue
+		}
+		texts = append(texts, describe(match))
 	}
-	if ref.Port != nil {
-		name = fmt.Sprintf("%s:%d", name, *ref.Port)
-	}
-	return name
+	return texts
 }
 
-// httpMatch says what a match asks for, joined by commas.
-func httpMatch(m gatewayv1.HTTPRouteMatch) string {
-	var parts []string
-	if m.Method != nil {
-		parts = append(parts, string(*m.Method))
-	}
-	if m.Path != nil {
-		parts = append(parts, fmt.Sprintf("%s %s", value(m.Path.Type, gatewayv1.PathMatchPathPrefix), value(m.Path.Value, "/")))
-	}
-	for _, h := range m.Headers {
-		parts = append(parts, fmt.Sprintf("header %s=%s", h.Name, h.Value))
-	}
-	for _, q := range m.QueryParams {
-		parts = append(parts, fmt.Sprintf("query %s=%s", q.Name, q.Value))
-	}
-	return join(parts)
-}
+// unreadableMatch stands for a match in a shape that is newer than ours.
+const unreadableMatch = "a match that can't be read"
 
-// grpcMatch says what a match asks for, joined by commas.
-func grpcMatch(m gatewayv1.GRPCRouteMatch) string {
-	var parts []string
-	if m.Method != nil {
-		parts = append(parts, fmt.Sprintf("%s %s/%s", value(m.Method.Type, gatewayv1.GRPCMethodMatchExact),
-			value(m.Method.Service, "*"), value(m.Method.Method, "*")))
-	}
-	for _, h := range m.Headers {
-		parts = append(parts, fmt.Sprintf("header %s=%s", h.Name, h.Value))
-	}
-	return join(parts)
-}
+func joinMatches(matches []string) string { return strings.Join(matches, " or ") }
 
 func value[T any](pointer *T, otherwise T) T {
 	if pointer == nil {

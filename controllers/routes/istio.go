@@ -1,40 +1,72 @@
 package routes
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// httpRoute is what is read of an entry of a VirtualService's http:
+// istioSites returns the mirrors of an entry of a VirtualService's http:
 // https://istio.io/latest/docs/reference/config/networking/virtual-service/.
-type httpRoute struct {
-	Match []httpMatchRequest `json:"match"`
-	Route []struct {
-		Destination destination `json:"destination"`
-	} `json:"route"`
-	Mirror  *destination `json:"mirror"`
-	Mirrors []struct {
-		Destination destination `json:"destination"`
-		Percentage  *percentage `json:"percentage"`
-	} `json:"mirrors"`
-	MirrorPercentage *percentage `json:"mirrorPercentage"`
-	// The two spellings of the field that mirrorPercentage took the place of.
-	MirrorPercent      *uint32 `json:"mirrorPercent"`
-	MirrorPercentSnake *uint32 `json:"mirror_percent"`
+func istioSites(path Path, route map[string]any) []Site {
+	var sites []Site
+	if mirror := route["mirror"]; mirror != nil {
+		fields := object(mirror)
+		sites = append(sites, Site{Path: path.Child("mirror"), Backend: -1, Index: -1, Fields: fields, To: hostOf(fields), Share: mirrorShare(route)})
+	}
+	for i, mirror := range list(route, "mirrors") {
+		fields := object(mirror)
+		share := Share{Percent: 100}
+		if percentage := fields["percentage"]; percentage != nil {
+			share = shareOf(object(percentage)["value"])
+		}
+		sites = append(sites, Site{Path: path.Child("mirrors", i), Backend: -1, Index: i, Fields: fields,
+			To: hostOf(object(fields["destination"])), Share: share})
+	}
+	return sites
 }
 
-type destination struct {
-	Host   string `json:"host"`
-	Subset string `json:"subset"`
-	Port   struct {
-		Number uint32 `json:"number"`
-	} `json:"port"`
+// MirrorShares are the fields for the share of a VirtualService's mirror: first the one that counts, then the two spellings
+// of the one that it took the place of.
+var MirrorShares = [...]string{"mirrorPercentage", "mirrorPercent", "mirror_percent"}
+
+// mirrorShare reads the share of the mirror that stands alone.
+func mirrorShare(route map[string]any) Share {
+	for i, name := range MirrorShares {
+		switch given := route[name]; {
+		case given == nil:
+		case i == 0:
+			return shareOf(object(given)["value"])
+		default:
+			return shareOf(given)
+		}
+	}
+	return Share{Percent: 100}
 }
 
-type percentage struct {
-	Value float64 `json:"value"`
+func istioDestinations(route map[string]any) []string {
+	given := list(route, "route")
+	names := make([]string, 0, len(given))
+	for _, to := range given {
+		names = append(names, hostOf(object(object(to)["destination"])).String())
+	}
+	return names
+}
+
+func istioMatches(route map[string]any) []string {
+	given := list(route, "match")
+	texts := make([]string, 0, len(given))
+	for _, fields := range given {
+		var match httpMatchRequest
+		if data, err := json.Marshal(fields); err != nil || json.Unmarshal(data, &match) != nil {
+			texts = append(texts, unreadableMatch)
+			continue
+		}
+		texts = append(texts, match.String())
+	}
+	return texts
 }
 
 type httpMatchRequest struct {
@@ -54,66 +86,6 @@ type stringMatch struct {
 	Exact  *string `json:"exact"`
 	Prefix *string `json:"prefix"`
 	Regex  *string `json:"regex"`
-}
-
-func inVirtualService(routes []httpRoute) []mirroring {
-	var all []mirroring
-	for _, route := range routes {
-		matches := make([]string, 0, len(route.Match))
-		for _, m := range route.Match {
-			matches = append(matches, m.String())
-		}
-		var from []string
-		for _, to := range route.Route {
-			from = append(from, to.Destination.String())
-		}
-		all = appendMirroring(all, strings.Join(matches, " or "), from, route.copies())
-	}
-	return all
-}
-
-func (r *httpRoute) copies() []copying {
-	var mirrors []copying
-	if r.Mirror != nil {
-		mirrors = append(mirrors, copyTo(*r.Mirror, r.percentage()))
-	}
-	for _, m := range r.Mirrors {
-		mirrors = append(mirrors, copyTo(m.Destination, m.Percentage))
-	}
-	return mirrors
-}
-
-func (r *httpRoute) percentage() *percentage {
-	switch {
-	case r.MirrorPercentage != nil:
-		return r.MirrorPercentage
-	case r.MirrorPercent != nil:
-		return &percentage{Value: float64(*r.MirrorPercent)}
-	case r.MirrorPercentSnake != nil:
-		return &percentage{Value: float64(*r.MirrorPercentSnake)}
-	default:
-		return nil
-	}
-}
-
-// copyTo reads a mirror, which without a percentage gets every request.
-func copyTo(to destination, share *percentage) copying {
-	if share == nil {
-		return copying{to: to.String(), percent: everything}
-	}
-	return copying{to: to.String(), percent: decimal(share.Value), partial: true}
-}
-
-// String gives host[:port][ subset NAME].
-func (d destination) String() string {
-	name := d.Host
-	if d.Port.Number != 0 {
-		name = fmt.Sprintf("%s:%d", name, d.Port.Number)
-	}
-	if d.Subset != "" {
-		name += " subset " + d.Subset
-	}
-	return name
 }
 
 // String says what a match asks for, joined by commas.

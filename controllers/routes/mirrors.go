@@ -15,6 +15,7 @@ const (
 	maxTarget = 512
 )
 
+// everything is the percentage of a mirror that gets every request.
 const everything = "100"
 
 // Targets sums mirrors up: each target once, with the percentage where it isn't 100.

@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
@@ -17,65 +15,28 @@ import (
 // istioGroup is the API group of VirtualServices and DestinationRules.
 const istioGroup = "networking.istio.io"
 
-// mirroring is one list of mirrors in a route, with what they have in common.
-type mirroring struct {
-	// match says which requests are mirrored, empty for all that get there.
-	match string
-	// from names the backends that answer them.
-	from    []string
-	mirrors []copying
-}
-
-// copying is one mirror.
-type copying struct {
-	to, percent string
-	// partial tells that it asks for a part of the requests.
-	partial bool
-}
-
-// mirrorings reads an object by the rules of its kind. One in a shape that is newer than ours has none: the
-// apiserver has taken it, and will know.
-func mirrorings(object *unstructured.Unstructured) []mirroring {
-	kind := object.GroupVersionKind()
-	switch {
-	case kind.Group == gatewayv1.GroupName && kind.Kind == "HTTPRoute":
-		var route gatewayv1.HTTPRoute
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &route); err != nil {
-			return nil
-		}
-		return inHTTPRoute(&route)
-	case kind.Group == gatewayv1.GroupName && kind.Kind == "GRPCRoute":
-		var route gatewayv1.GRPCRoute
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &route); err != nil {
-			return nil
-		}
-		return inGRPCRoute(&route)
-	case kind.Group == istioGroup && kind.Kind == "VirtualService":
-		var routes []httpRoute
-		if err := decode(object, &routes, "spec", "http"); err != nil {
-			return nil
-		}
-		return inVirtualService(routes)
-	default:
-		return nil
-	}
-}
-
-// Mirrors gives the mirrors in a routing object, in its order.
+// Mirrors returns the mirrors in a routing object, in its order.
 func Mirrors(object *unstructured.Unstructured) []iter8v1alpha1.Mirror {
 	var mirrors []iter8v1alpha1.Mirror
-	for _, m := range mirrorings(object) {
-		for _, c := range m.mirrors {
-			mirrors = append(mirrors, iter8v1alpha1.Mirror{
-				Route:   Name(object.GetKind(), object.GetName()),
-				Match:   truncate(m.match, maxText),
-				From:    truncate(join(m.from), maxText),
-				To:      truncate(c.to, maxTarget),
-				Percent: c.percent,
-			})
+	for _, rule := range Rules(object) {
+		for _, site := range rule.Sites {
+			if !site.To.IsZero() {
+				mirrors = append(mirrors, rule.Mirror(object, site))
+			}
 		}
 	}
 	return mirrors
+}
+
+// Mirror returns what the status says of a mirror in a rule of an object.
+func (r Rule) Mirror(object *unstructured.Unstructured, site Site) iter8v1alpha1.Mirror {
+	return iter8v1alpha1.Mirror{
+		Route:   Name(object.GetKind(), object.GetName()),
+		Match:   r.Match(),
+		From:    r.From(site),
+		To:      truncate(site.To.String(), maxTarget),
+		Percent: site.Share.String(),
+	}
 }
 
 // Name is how the status names a routing object.

@@ -1,0 +1,125 @@
+package mirrors
+
+import (
+	"fmt"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/gateway-api/pkg/features"
+
+	"iter8.tools/operator/controllers/conditions"
+	"iter8.tools/operator/controllers/routes"
+)
+
+// How much the API keeps of a mirror's texts, in bytes.
+const (
+	maxMessage = 1024
+	maxTarget  = 512
+)
+
+// verdict is what one mirror gets.
+type verdict struct {
+	site  routes.Site
+	share float64
+	// report is what is said of it, for the route as it was given.
+	report Mirror
+}
+
+func (v verdict) stands() bool { return v.share > 0 }
+
+// narrowed reports whether the mirror stands for less than it asks for.
+func (v verdict) narrowed() bool { return v.stands() && v.share < v.site.Share.Percent }
+
+// judge decides on each mirror of a rule; match is what requests must match to be mirrored.
+func (d Decisions) judge(route *unstructured.Unstructured, rule routes.Rule, match string) []verdict {
+	verdicts := make([]verdict, 0, len(rule.Sites))
+	standing := 0
+	for _, site := range rule.Sites {
+		v := verdict{site: site, share: site.Share.Percent, report: Mirror{
+			Mirror: rule.Mirror(route, site), Path: site.Path.String(), Rule: ruleName(rule), Asked: site.Share.String(),
+		}}
+		v.report.Match = match
+		v.report.To = d.nameOf(site.To, d.namespaceOf(route))
+		decision := d.Of(site.To, d.namespaceOf(route))
+		v.report.Variants = decision.Variants
+		d.bound(&v, decision)
+		d.block(&v)
+		if v.stands() {
+			d.support(&v, standing)
+		}
+		if v.stands() {
+			standing++
+		}
+		v.report.Percent = routes.Share{Percent: v.share}.String()
+		verdicts = append(verdicts, v)
+	}
+	return verdicts
+}
+
+// nameOf returns how a target is reported: as Gate writes it, so that a mirror has one name, rendered and live.
+func (d Decisions) nameOf(target routes.Destination, namespace string) string {
+	target.Host = d.inFull(target.Host, namespace)
+	return conditions.Truncate(target.String(), maxTarget)
+}
+
+func ruleName(rule routes.Rule) string {
+	if name := rule.Name(); name != "" {
+		return name
+	}
+	index, _ := rule.Path[len(rule.Path)-1].(int)
+	return strconv.Itoa(index)
+}
+
+// bound narrows a mirror to what its variants allow.
+func (d Decisions) bound(v *verdict, decision Decision) {
+	if v.site.Share.Percent == 0 {
+		v.limit(0, ReasonZeroPercent, "the mirror's own share is 0")
+		return
+	}
+	if decision.Share < v.share {
+		v.limit(decision.Share, decision.Reason, decision.Message)
+	}
+	if decision.Unknown == "" {
+		return
+	}
+	wanted := v.report.Mirror
+	wanted.Percent = routes.Share{Percent: v.share}.String()
+	if stands := d.stands(wanted); stands != wanted.Percent && percentOf(stands) < v.share {
+		v.limit(percentOf(stands), ReasonVariantStateUnknown, decision.Unknown)
+	}
+}
+
+// block takes a mirror out that is withheld for reasons of others.
+func (d Decisions) block(v *verdict) {
+	for _, w := range d.input.Withheld {
+		if (w.Route == "" || w.Route == v.report.Route) && (w.To == "" || w.To == v.report.To) {
+			v.limit(0, w.Reason, w.Message)
+			return
+		}
+	}
+}
+
+// support takes a mirror out that takes what a gateway of the route lacks; before says how many stand in the rule before it.
+func (d Decisions) support(v *verdict, before int) {
+	for _, lack := range d.input.Lacks {
+		if lack.Route != v.report.Route {
+			continue
+		}
+		if lack.Feature == features.SupportHTTPRouteRequestMirror ||
+			lack.Feature == features.SupportHTTPRouteRequestMultipleMirrors && before > 0 ||
+			lack.Feature == features.SupportHTTPRouteRequestPercentageMirror && v.share < everything {
+			v.limit(0, ReasonUnsupportedByGateway, lack.Message)
+			return
+		}
+	}
+}
+
+// limit narrows a mirror to a share, and says why.
+func (v *verdict) limit(share float64, reason, cause string) {
+	v.share = share
+	message := fmt.Sprintf("no mirror to %s: %s", v.report.To, cause)
+	if share > 0 {
+		message = fmt.Sprintf("only %s%% of the requests are mirrored to %s: %s", routes.Share{Percent: share}, v.report.To, cause)
+	}
+	v.report.Reason, v.report.Message = reason, conditions.Truncate(message, maxMessage)
+}
