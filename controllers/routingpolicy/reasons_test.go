@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -85,6 +86,45 @@ func TestAPolicyIsTreatedAsTheTableOfReasonsSays(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// What could not be applied is tried again with growing delays where it may pass by itself, and looked at again with each interval
+// otherwise: what refused may be an admission policy.
+func TestWhatCanNotBeAppliedIsTreatedAsTheTableOfReasonsSays(t *testing.T) {
+	for name, test := range map[string]struct {
+		recovery    iter8v1alpha1.Recovery
+		retried     bool
+		beside      string
+		lookedAgain time.Duration
+	}{
+		"OwnershipConflict":    {iter8v1alpha1.Stalls, false, "Stalled", 10 * time.Minute},
+		"Rejected":             {iter8v1alpha1.Stalls, false, "Stalled", 10 * time.Minute},
+		"UnsupportedByCluster": {iter8v1alpha1.Stalls, false, "Stalled", 10 * time.Minute},
+		"KindNotServed":        {iter8v1alpha1.Waits, false, "Reconciling", 10 * time.Minute},
+		"Terminating":          {iter8v1alpha1.Waits, false, "Reconciling", 10 * time.Minute},
+		"Forbidden":            {iter8v1alpha1.Retries, true, "Reconciling", 0},
+		"ApplyFailed":          {iter8v1alpha1.Retries, true, "Reconciling", 0},
+		"PruneFailed":          {iter8v1alpha1.Retries, true, "Reconciling", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			row, _ := iter8v1alpha1.LookupReason(name)
+			g.Expect(row.Recovery).To(Equal(test.recovery))
+			s := newScope(aPolicy(), now.Time)
+			through(s, "ChartResolved", "Rendered")
+			s.recordResult(apply.Result{Failures: []apply.Failure{{Reason: name, Message: "HTTPRoute web: no"}}})
+			result, err := s.end()
+			if test.retried {
+				g.Expect(err).To(MatchError("HTTPRoute web: no"))
+			} else {
+				g.Expect(err).NotTo(HaveOccurred())
+			}
+			g.Expect(result.RequeueAfter).To(Equal(test.lookedAgain))
+			conditions := s.conditions()
+			g.Expect(meta.FindStatusCondition(conditions, "Applied")).To(And(HaveField("Reason", name), HaveField("Message", "HTTPRoute web: no")))
+			g.Expect(meta.FindStatusCondition(conditions, test.beside)).To(HaveField("Reason", name))
+		})
 	}
 }
 
