@@ -79,6 +79,7 @@ const (
 	ReasonSubjectInvalid          = "SubjectInvalid"
 	ReasonVariantStateUnknown     = "VariantStateUnknown"
 	ReasonVariantNotFound         = "VariantNotFound"
+	ReasonInvalidWeight           = "InvalidWeight"
 	ReasonCrossNamespaceReference = "CrossNamespaceReference"
 	ReasonSkipped                 = "Skipped"
 
@@ -143,10 +144,10 @@ var Reasons = []Reason{
 		"Change the Subject; references to other namespaces take the chart value allowCrossNamespaceReferences."},
 	{ReasonWatchFailed, []string{ofSubject, applied}, Waits,
 		"A kind is not served by the cluster, the operator may not list it, or a resource can't be judged; what was last known of it holds.",
-		"Install the kind's CustomResourceDefinition, add the kind to the chart value appResources (or routes, for what a policy applies), and guard optional fields in readyWhen.cel with has()."},
+		"Correct the kind in the Subject, install its CustomResourceDefinition, add it to the chart value appResources (or routes, for what a policy applies), and guard optional fields in readyWhen.cel with has()."},
 	{ReasonLabelMissing, []string{ofSubject, ofVariant}, Waits,
 		"A resource exists without the label iter8.tools/detect=true, so the operator doesn't watch it, and its variant isn't available.",
-		"Label the resource, which works at once: kubectl label KIND NAME iter8.tools/detect=true. To notice that only the label is missing may take the operator up to ten minutes."},
+		"Label the resource, which works at once: kubectl label --overwrite KIND NAME iter8.tools/detect=true. To notice that only the label is missing may take the operator up to ten minutes."},
 
 	{ReasonAvailable, []string{ofVariant}, NoRecovery,
 		"Every resource of the variant exists and is ready.", ""},
@@ -180,11 +181,14 @@ var Reasons = []Reason{
 	{ReasonVariantNotFound, []string{ofPolicy}, Stalls,
 		"The policy's spec.trigger names a variant that the Subject doesn't have.",
 		"Correct spec.trigger, or add the variant to the Subject."},
+	{ReasonInvalidWeight, []string{ofPolicy}, Waits,
+		"The annotation iter8.tools/weight of a variant's first resource is not a weight, so a built-in chart mirrors nothing to the variant.",
+		"Correct the annotation, or remove it."},
 	{ReasonCrossNamespaceReference, []string{ofPolicy}, Stalls,
 		"The policy's spec.subjectRef names another namespace, which this operator doesn't allow.",
 		"Move one of the two, or set the chart value allowCrossNamespaceReferences."},
 	{ReasonSkipped, []string{resolved, rendered, applied, accepted}, NoRecovery,
-		"The step was not tried, because of what the condition Ready says; what is applied stays.",
+		"The step was not tried, because of what the condition Ready says.",
 		"Follow the reason of the condition Ready."},
 
 	{ReasonInlineTemplates, []string{resolved}, NoRecovery,
@@ -256,7 +260,7 @@ var Reasons = []Reason{
 
 	{ReasonOwnershipConflict, []string{applied}, Stalls,
 		"An object of that name exists and is not this policy's, so it is left alone.",
-		"Rename or delete it; if nothing controls it, hand it over: kubectl annotate KIND NAME iter8.tools/adopt=true."},
+		"Rename or delete it; if nothing controls it, hand it over, to be deleted with the policy: kubectl annotate --overwrite KIND NAME iter8.tools/adopt=true."},
 	{ReasonKindNotServed, []string{applied}, Waits,
 		"The cluster doesn't serve a kind that was rendered.",
 		"Install the kind's CustomResourceDefinition; the operator goes on by itself."},

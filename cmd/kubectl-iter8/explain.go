@@ -87,6 +87,9 @@ func lookUp(names []string) ([]iter8v1alpha1.Reason, error) {
 
 // suggestions returns the names of reasons that are close to a name, or contain it.
 func suggestions(name string) []string {
+	if name == "" {
+		return nil // which is the beginning of all
+	}
 	reasons := &cobra.Command{SuggestionsMinimumDistance: 2} // cobra measures how far names of commands are apart
 	for _, r := range reasonNames() {
 		reasons.AddCommand(&cobra.Command{Use: r, Run: func(*cobra.Command, []string) {}})

@@ -70,14 +70,14 @@ func aborted(request Request, why Failure) Result {
 
 // lookup returns what finds the objects of a request in the cluster, in the versions that are followed.
 func (x *Executor) lookup(request Request) func(Key) *Existing {
-	watched := watchedVersions(request.Manifests, request.Inventory)
+	watched := WatchedVersions(request.Manifests, request.Inventory)
 	return func(key Key) *Existing {
 		return x.Cache.Get(watched[key.GroupKind], types.NamespacedName{Namespace: request.Owner.Namespace, Name: key.Name})
 	}
 }
 
-// watchedVersions returns the version in which each kind is watched.
-func watchedVersions(manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject) map[schema.GroupKind]schema.GroupVersionKind {
+// WatchedVersions returns the version in which each kind is watched.
+func WatchedVersions(manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject) map[schema.GroupKind]schema.GroupVersionKind {
 	kinds, _ := Interests(manifests, inventory)
 	versions := make(map[schema.GroupKind]schema.GroupVersionKind, len(kinds))
 	for _, kind := range kinds {

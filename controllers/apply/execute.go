@@ -119,11 +119,14 @@ func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, ow
 	entry := &step.Entry
 	switch step.Action {
 	case Keep:
+		if errors.Is(x.Cache.State(step.Watched, owner.Namespace).Err, watch.ErrNotServed) {
+			return entry, &Failure{Reason: iter8v1alpha1.ReasonKindNotServed, Message: NotServed(step.Watched)}
+		}
 		return entry, nil
 	case Release:
 		return nil, nil
 	case Conflict:
-		return nil, conflict(step)
+		return nil, conflict(owner, step)
 	case Wait:
 		return entry, &Failure{Reason: iter8v1alpha1.ReasonTerminating,
 			Message: fmt.Sprintf("%s %s is being deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
@@ -214,21 +217,30 @@ func ignoreGone(err error) error {
 	return err
 }
 
-func conflict(step Step) *Failure {
-	owner := "no controller owns it"
-	if c := step.Existing.Controller; c != nil {
-		owner = fmt.Sprintf("%s %s controls it", c.Kind, c.Name)
-	} else if step.Existing.Managers != "" {
-		owner = "its fields are managed by " + step.Existing.Managers
+// isPolicy recognizes the owner references of RoutingPolicies.
+func isPolicy(ref metav1.OwnerReference) bool {
+	return ref.Kind == "RoutingPolicy" && strings.HasPrefix(ref.APIVersion, iter8v1alpha1.GroupVersion.Group+"/")
+}
+
+func conflict(owner Owner, step Step) *Failure {
+	if c := step.Existing.Controller; c != nil && isPolicy(*c) && c.Name == owner.Name {
+		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(
+			"%s %s belongs to an earlier policy of this name, with which it is deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
 	}
-	advice := fmt.Sprintf("rename or delete it, or hand it over with the annotation %s: \"true\"", iter8v1alpha1.AdoptAnnotation)
+	whose := "no controller owns it"
+	if c := step.Existing.Controller; c != nil {
+		whose = fmt.Sprintf("%s %s controls it", c.Kind, c.Name)
+	} else if step.Existing.Managers != "" {
+		whose = "its fields are managed by " + step.Existing.Managers
+	}
+	advice := fmt.Sprintf("rename or delete it, or hand it over, to be deleted with the policy, with the annotation %s: \"true\"", iter8v1alpha1.AdoptAnnotation)
 	if step.Existing.Controller != nil {
 		advice = "rename or delete one of the two"
 	}
 	return &Failure{
 		Reason: iter8v1alpha1.ReasonOwnershipConflict,
 		Message: fmt.Sprintf("%s %s exists and does not belong to this policy (%s), so it is left alone; %s",
-			step.Key.Kind, step.Key.Name, owner, advice),
+			step.Key.Kind, step.Key.Name, whose, advice),
 	}
 }
 
@@ -237,6 +249,8 @@ func reasonOf(step Step, err error) string {
 	switch {
 	case isUnknownField(err):
 		return iter8v1alpha1.ReasonUnsupportedByCluster
+	case isUntyped(err):
+		return iter8v1alpha1.ReasonRejected
 	case isUnwell(err):
 		return iter8v1alpha1.ReasonApplyFailed
 	case meta.IsNoMatchError(err), isNotServed(err), errors.Is(err, watch.ErrNotServed):
@@ -245,7 +259,7 @@ func reasonOf(step Step, err error) string {
 		return iter8v1alpha1.ReasonForbidden
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
 		return iter8v1alpha1.ReasonRejected
-	case apierrors.IsConflict(err) && step.Action == Create:
+	case step.Action == Create && apierrors.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict):
 		return iter8v1alpha1.ReasonOwnershipConflict
 	default:
 		return iter8v1alpha1.ReasonApplyFailed
@@ -273,6 +287,12 @@ func NotServed(kind schema.GroupVersionKind) string {
 // with an internal error (500) to a server-side apply.
 func isUnknownField(err error) bool {
 	return strings.Contains(err.Error(), "field not declared in schema")
+}
+
+// isUntyped recognizes a manifest with a value of another type than its field's, which the apiserver answers with such an
+// error too.
+func isUntyped(err error) bool {
+	return strings.Contains(err.Error(), "failed to create typed patch object")
 }
 
 func describe(doing string, step Step, err error) string {

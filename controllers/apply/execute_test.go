@@ -141,7 +141,7 @@ func TestStepsThatCallNothing(t *testing.T) {
 
 func TestWhatAConflictIsSaidToBe(t *testing.T) {
 	const start, end = "HTTPRoute web exists and does not belong to this policy (", "), so it is left alone; "
-	const handOver = `rename or delete it, or hand it over with the annotation iter8.tools/adopt: "true"`
+	const handOver = `rename or delete it, or hand it over, to be deleted with the policy, with the annotation iter8.tools/adopt: "true"`
 	for name, test := range map[string]struct {
 		existing Existing
 		message  string
@@ -223,9 +223,13 @@ func TestWhyAnObjectCouldNotBeApplied(t *testing.T) {
 		"it makes no sense":                {nil, "", apierrors.NewBadRequest("strict decoding error"), iter8v1alpha1.ReasonRejected, false, "applying HTTPRoute web: strict decoding error"},
 		"it is too large":                  {nil, "", apierrors.NewRequestEntityTooLargeError("limit is 3145728"), iter8v1alpha1.ReasonRejected, false, "limit is 3145728"},
 		"it has a field that nobody knows": {nil, "", unknownField, iter8v1alpha1.ReasonUnsupportedByCluster, false, ".spec.rulez: field not declared in schema: correct the field, or install a CustomResourceDefinition of gateway.networking.k8s.io/v1 that has it"},
-		"somebody made it first":           {nil, "", apierrors.NewConflict(resource, "web", errors.New("conflict with kubectl")), iter8v1alpha1.ReasonOwnershipConflict, false, "conflict with kubectl"},
-		"it was replaced since the plan":   {ours("web"), "", apierrors.NewConflict(resource, "web", errors.New("uid mismatch")), iter8v1alpha1.ReasonApplyFailed, true, "uid mismatch"},
-		"its kind has gone":                {nil, "UDPRoute", nil, iter8v1alpha1.ReasonKindNotServed, false, "the cluster does not serve gateway.networking.k8s.io/v1 UDPRoute; install its CustomResourceDefinition"},
+		"somebody made it first": {nil, "", apierrors.NewApplyConflict([]metav1.StatusCause{{Type: metav1.CauseTypeFieldManagerConflict, Message: "conflict with kubectl"}}, "conflict with kubectl"),
+			iter8v1alpha1.ReasonOwnershipConflict, false, "conflict with kubectl"},
+		"a quota is being changed": {nil, "", apierrors.NewConflict(resource, "web", errors.New("try again")), iter8v1alpha1.ReasonApplyFailed, true, "try again"},
+		"a value is of the wrong type": {nil, "", apierrors.NewInternalError(errors.New("failed to create typed patch object (test/web): .spec.port: expected numeric (int or float), got string")),
+			iter8v1alpha1.ReasonRejected, false, ".spec.port: expected numeric"},
+		"it was replaced since the plan": {ours("web"), "", apierrors.NewConflict(resource, "web", errors.New("uid mismatch")), iter8v1alpha1.ReasonApplyFailed, true, "uid mismatch"},
+		"its kind has gone":              {nil, "UDPRoute", nil, iter8v1alpha1.ReasonKindNotServed, false, "the cluster does not serve gateway.networking.k8s.io/v1 UDPRoute; install its CustomResourceDefinition"},
 		"its kind has gone just now": {nil, "", apierrors.NewGenericServerResponse(http.StatusNotFound, "patch", resource, "web", "404 page not found", 0, true),
 			iter8v1alpha1.ReasonKindNotServed, true, "the cluster does not serve gateway.networking.k8s.io/v1 HTTPRoute; install its CustomResourceDefinition"},
 		"its namespace has gone":      {nil, "", apierrors.NewNotFound(corev1.Resource("namespaces"), "test"), iter8v1alpha1.ReasonApplyFailed, true, `applying HTTPRoute web: namespaces "test" not found`},

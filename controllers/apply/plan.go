@@ -103,7 +103,7 @@ func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 	for _, entry := range inventory {
 		recorded[KeyOf(entry)] = entry
 	}
-	watched := watchedVersions(manifests, inventory)
+	watched := WatchedVersions(manifests, inventory)
 	steps := make([]Step, 0, len(manifests)+len(inventory))
 	wanted := make(map[Key]bool, len(manifests))
 	for _, m := range inOrder(manifests) {

@@ -34,8 +34,9 @@ type facts struct {
 	conditions map[string]condition
 	// legacyFinalizer tells that Iter8's controller left its finalizer.
 	legacyFinalizer bool
-	// weight is that of the annotation, nil without a valid one.
-	weight *int32
+	// weight is that of the annotation, nil without a valid one; invalidWeight is what it says otherwise, quoted.
+	weight        *int32
+	invalidWeight string
 	// podLabels are those of a workload's Pods.
 	podLabels map[string]string
 	// byEndpoints is true of a Service with a selector, which is ready by its EndpointSlices.
@@ -94,7 +95,7 @@ func (o *Observer) summarize(target watch.Target, u *unstructured.Unstructured) 
 	}
 	kept.terminating = u.GetDeletionTimestamp() != nil
 	kept.legacyFinalizer = slices.Contains(u.GetFinalizers(), iter8v1alpha1.LegacyFinalizer)
-	kept.weight = weightOf(u)
+	kept.weight, kept.invalidWeight = weightOf(u)
 	kept.podLabels, _, _ = unstructured.NestedStringMap(u.Object, "spec", "template", "metadata", "labels")
 	kept.conditions = conditionsOf(u)
 	if target.Full {
@@ -177,14 +178,18 @@ func conditionsOf(u *unstructured.Unstructured) map[string]condition {
 	return conditions
 }
 
-// weightOf reads the annotation; what is not a weight counts as none, as does an annotation that isn't there.
-func weightOf(u *unstructured.Unstructured) *int32 {
-	parsed, err := strconv.ParseInt(u.GetAnnotations()[iter8v1alpha1.WeightAnnotation], 10, 32)
-	if err != nil || parsed < 0 || parsed > iter8v1alpha1.MaxWeight {
-		return nil
+// weightOf reads the annotation: the weight, or what it says in quotes where that is not one.
+func weightOf(u *unstructured.Unstructured) (weight *int32, invalid string) {
+	text, ok := u.GetAnnotations()[iter8v1alpha1.WeightAnnotation]
+	if !ok {
+		return nil, ""
 	}
-	weight := int32(parsed)
-	return &weight
+	parsed, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || parsed < 0 || parsed > iter8v1alpha1.MaxWeight {
+		return nil, strconv.Quote(text)
+	}
+	n := int32(parsed)
+	return &n, ""
 }
 
 // hasReadyEndpoint follows the API: an endpoint whose condition ready is unknown counts as ready.

@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -175,16 +176,19 @@ func TestTheWeightOfAnAnnotation(t *testing.T) {
 	for name, test := range map[string]struct {
 		annotations string
 		want        *int32
+		invalid     string
 	}{
-		"no annotation":             {"{a: b}", nil},
-		"a weight":                  {"{iter8.tools/weight: '20'}", weight(20)},
-		"no weight at all":          {"{iter8.tools/weight: '0'}", weight(0)},
-		"as much as the API allows": {"{iter8.tools/weight: '1000000'}", weight(1000000)},
-		"more than that":            {"{iter8.tools/weight: '1000001'}", nil},
-		"less than nothing":         {"{iter8.tools/weight: '-1'}", nil},
-		"a fraction":                {"{iter8.tools/weight: '0.5'}", nil},
-		"a word":                    {"{iter8.tools/weight: many}", nil},
-		"an empty text":             {"{iter8.tools/weight: ''}", nil},
+		"no annotation":             {"{a: b}", nil, ""},
+		"a weight":                  {"{iter8.tools/weight: '20'}", weight(20), ""},
+		"no weight at all":          {"{iter8.tools/weight: '0'}", weight(0), ""},
+		"as much as the API allows": {"{iter8.tools/weight: '1000000'}", weight(1000000), ""},
+		"more than that":            {"{iter8.tools/weight: '1000001'}", nil, `"1000001"`},
+		"less than nothing":         {"{iter8.tools/weight: '-1'}", nil, `"-1"`},
+		"a fraction":                {"{iter8.tools/weight: '0.5'}", nil, `"0.5"`},
+		"a percentage":              {"{iter8.tools/weight: '5%'}", nil, `"5%"`},
+		"a word":                    {"{iter8.tools/weight: many}", nil, `"many"`},
+		"spaces around a weight":    {"{iter8.tools/weight: ' 5 '}", nil, `" 5 "`},
+		"an empty text":             {"{iter8.tools/weight: ''}", nil, `""`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -192,6 +196,11 @@ func TestTheWeightOfAnAnnotation(t *testing.T) {
 			for _, full := range []bool{false, true} {
 				kept := newWorld(t).summarize(watch.Target{GroupVersionKind: u.GroupVersionKind(), Full: full}, u)
 				g.Expect(kept.weight).To(Equal(test.want))
+				if test.want == nil && strings.Contains(test.annotations, "weight") {
+					g.Expect(kept.invalidWeight).To(Equal(test.invalid))
+				} else {
+					g.Expect(kept.invalidWeight).To(BeEmpty())
+				}
 			}
 		})
 	}

@@ -46,8 +46,10 @@ type Variant struct {
 	Name string
 	// State is that of the resource that decides; Ready where all are.
 	State ResourceState
-	// Weight is what the variant's first resource is annotated with, nil if it isn't.
-	Weight *int32
+	// Weight is what the variant's first resource is annotated with, nil if it isn't, or not with a weight: then InvalidWeight
+	// is a sentence that says so.
+	Weight        *int32
+	InvalidWeight string
 	// PodLabels are those of the Pods of each resource, in the order of the spec, nil for what is no workload or
 	// isn't there; nil as a whole where none is. Unread tells that some resource has never been read, and
 	// WeightUnread that the first hasn't.
@@ -107,6 +109,10 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 		resource, state := o.resources.Get(resourceName(subject.Namespace, ref))
 		if resource != nil && o.reaches(subject.Namespace, ref) {
 			variant.describe(i, len(v.Resources), resource)
+			if i == 0 && resource.invalidWeight != "" {
+				variant.InvalidWeight = fmt.Sprintf("the annotation %s of %s %s is %s, and a weight is a whole number from 0 to %d",
+					iter8v1alpha1.WeightAnnotation, ref.Kind, ref.Name, resource.invalidWeight, iter8v1alpha1.MaxWeight)
+			}
 		}
 		judged, err := o.observeResource(subject.Namespace, ref)
 		if err != nil {

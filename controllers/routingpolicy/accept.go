@@ -2,10 +2,10 @@ package routingpolicy
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/routes"
 )
 
@@ -15,16 +15,17 @@ func (r *Reconciler) accept(s *scope) {
 	if s.result != nil {
 		inventory = s.result.Inventory
 	}
+	watched := apply.WatchedVersions(s.manifests, s.policy.Status.Applied)
 	verdicts := make([]routes.Verdict, 0, len(inventory))
 	for _, entry := range inventory {
-		live := r.Routes.Get(schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind), types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name})
+		live := r.Routes.Get(watched[apply.KeyOf(entry).GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name})
 		if live != nil && live.UID == entry.UID {
 			verdicts = append(verdicts, live.Acceptance)
 		}
 	}
 	switch verdict := routes.Worst(verdicts); {
-	case verdict.Status == "" && (s.result == nil || len(s.result.Failures) > 0):
-		// Nothing is known to stand, and the phase that ended the reconcile says why.
+	case verdict.Status == "" && (s.interruption != nil || s.result == nil || len(s.result.Failures) > 0):
+		// Nothing is known to stand, and what ended the reconcile says why.
 	case verdict.Status == "":
 		s.succeed(iter8v1alpha1.ConditionAccepted, iter8v1alpha1.ReasonAccepted, "nothing is applied that a gateway reports on")
 	case verdict.Status == metav1.ConditionFalse:

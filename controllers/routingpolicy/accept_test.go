@@ -60,3 +60,11 @@ func TestNothingIsAcceptedWhereNothingCouldBeApplied(t *testing.T) {
 	accepted := meta.FindStatusCondition(policy.Status.Conditions, iter8v1alpha1.ConditionAccepted)
 	w.Expect(accepted).To(And(HaveField("Status", metav1.ConditionUnknown), HaveField("Reason", iter8v1alpha1.ReasonSkipped)))
 }
+
+func TestNothingIsAcceptedWithoutASubject(t *testing.T) {
+	w := newWorld(t, templated("web"))
+	policy := w.settled(t, "False SubjectNotFound: Subject web does not exist; nothing is applied without it")
+	accepted := meta.FindStatusCondition(policy.Status.Conditions, iter8v1alpha1.ConditionAccepted)
+	w.Expect(accepted).To(And(HaveField("Status", metav1.ConditionUnknown), HaveField("Reason", iter8v1alpha1.ReasonSkipped)),
+		"one who waits for it must not go on")
+}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
@@ -45,7 +47,22 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		status.Applied = inventory
 		return r.patchStatus(ctx, s, status)
 	})
-	return s.recordResult(result)
+	ended := s.recordResult(result)
+	if unread := r.unread(kinds, s.policy.Namespace); unread != nil && s.reports[condition].status == metav1.ConditionTrue {
+		// What was to be done is done, but nothing tells whether it still stands.
+		return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, unread)
+	}
+	return ended
+}
+
+// unread returns why some of the kinds, which were read before, can't be read any more; nil where they all can.
+func (r *Reconciler) unread(kinds []schema.GroupVersionKind, namespace string) error {
+	for _, kind := range kinds {
+		if state := r.Routes.State(kind, namespace); state.Err != nil && !errors.Is(state.Err, watch.ErrNotServed) {
+			return fmt.Errorf("%s can't be watched any more: %w", kind.GroupKind(), state.Err)
+		}
+	}
+	return nil
 }
 
 // recordResult makes the condition Applied of what came of a request.
@@ -56,7 +73,7 @@ func (s *scope) recordResult(result apply.Result) outcome {
 		case apierrors.IsConflict(aborted.Err): // the inventory's: nothing else has been written
 			s.retryAfter(conflictRetry)
 			return hold
-		case apierrors.IsNotFound(aborted.Err): // the policy is gone
+		case isGone(aborted.Err):
 			return hold
 		}
 		return s.fail(condition, aborted.Reason, errors.New(aborted.Message))

@@ -79,6 +79,9 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		"an inventory that can't be recorded": {func(_ *testing.T, w *world) {
 			w.answer("status web?", errors.New("etcd is unwell"))
 		}, "recording what is about to be applied: etcd is unwell"},
+		"an inventory whose kind isn't served just now": {func(_ *testing.T, w *world) {
+			w.answer("status web?", apierrors.NewGenericServerResponse(404, "patch", schema.GroupResource{Resource: "routingpolicies"}, "policy", "404 page not found", 0, true))
+		}, "recording what is about to be applied: "},
 		"not a policy that has gone": {func(_ *testing.T, w *world) {
 			w.answer("status web?", apierrors.NewNotFound(schema.GroupResource{Resource: "routingpolicies"}, "policy"))
 		}, ""},

@@ -48,7 +48,7 @@ func (r *Reconciler) followChart(_ context.Context, s *scope) outcome {
 		s.succeed(condition, iter8v1alpha1.ReasonSucceeded, describe(s.chart.Resolved))
 	}
 	if s.podLabelsUnread() {
-		return s.interrupt(s.whyUnknown(), s.stateUnknown)
+		return s.interrupt(s.unknownBecause, s.stateUnknown)
 	}
 	return advance
 }

@@ -48,10 +48,12 @@ type scope struct {
 	observation observe.Observation
 	// variants are the states to render.
 	variants []render.Variant
-	// stateUnknown says which triggering variants can't be judged, and why; neverRead, that the resources of one have
-	// never been read.
-	stateUnknown string
-	neverRead    bool
+	// stateUnknown says which triggering variants can't be judged, and why, and unknownBecause is the reason; neverRead, that the
+	// resources of one have never been read.
+	stateUnknown, unknownBecause string
+	neverRead                    bool
+	// invalidWeights says to which variants nothing is mirrored since their weight is not valid.
+	invalidWeights string
 
 	chart     *chart.Chart
 	manifests []*unstructured.Unstructured

@@ -50,7 +50,7 @@ func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
 	return status
 }
 
-// rendered gives what the applied objects were made of.
+// rendered returns what the applied objects were made of.
 func (s *scope) rendered() (*iter8v1alpha1.ResolvedChart, []iter8v1alpha1.RenderedVariant) {
 	var variants []iter8v1alpha1.RenderedVariant
 	for _, v := range s.variants {
@@ -63,7 +63,7 @@ func (s *scope) rendered() (*iter8v1alpha1.ResolvedChart, []iter8v1alpha1.Render
 	return &resolved, variants
 }
 
-// mirrors gives the mirrors of the routes as they are applied: of those that could not be applied now, the
+// mirrors returns the mirrors of the routes as they are applied: of those that could not be applied now, the
 // ones that stood before.
 func (s *scope) mirrors() []iter8v1alpha1.Mirror {
 	listed := map[apply.Key]bool{}
@@ -76,6 +76,7 @@ func (s *scope) mirrors() []iter8v1alpha1.Mirror {
 		case !listed[step.Key]:
 		case s.result.Applied[step.Key]:
 			mirrors = append(mirrors, routes.Mirrors(step.Manifest)...)
+		case step.Existing == nil: // nothing stands under that name
 		default:
 			for _, m := range s.policy.Status.Mirrors {
 				if m.Route == route {
@@ -143,7 +144,10 @@ func (s *scope) problems() []report {
 		}
 	}
 	if s.stateUnknown != "" {
-		problems = append(problems, report{status: metav1.ConditionFalse, reason: s.whyUnknown(), message: s.stateUnknown})
+		problems = append(problems, report{status: metav1.ConditionFalse, reason: s.unknownBecause, message: s.stateUnknown})
+	}
+	if s.invalidWeights != "" {
+		problems = append(problems, report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonInvalidWeight, message: s.invalidWeights})
 	}
 	return problems
 }

@@ -96,21 +96,20 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 			"Ready False VariantNotFound: no v9", "Stalled True VariantNotFound: no v9"}},
 		"a variant is unknown": {func(s *scope) {
 			through(s, resolved, rendered, applied, accepted)
-			s.stateUnknown = "v2 is not known"
+			s.stateUnknown, s.unknownBecause = "v2 is not known", iter8v1alpha1.ReasonVariantStateUnknown
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready False VariantStateUnknown: v2 is not known", "Reconciling True VariantStateUnknown: v2 is not known"}},
 		"a variant is unknown, and a write failed": {func(s *scope) {
 			through(s, resolved, rendered)
 			s.fail(applied, iter8v1alpha1.ReasonApplyFailed, errors.New("timeout"))
-			s.stateUnknown = "v2 is not known"
+			s.stateUnknown, s.unknownBecause = "v2 is not known", iter8v1alpha1.ReasonVariantStateUnknown
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "ApplyFailed",
 			"Ready False ApplyFailed: timeout", "Reconciling True ApplyFailed: timeout"}},
 		"a variant is unknown, since its Subject can't work": {func(s *scope) {
 			through(s, resolved, rendered, applied, accepted)
-			s.stateUnknown = "v2 is not known"
-			s.observation = observe.Observation{Variants: []observe.Variant{{}, {State: observe.Invalid, Problems: []observe.Problem{{State: observe.Unknown}, {State: observe.Invalid}}}}}
+			s.stateUnknown, s.unknownBecause = "v2 is not known", iter8v1alpha1.ReasonSubjectInvalid
 		}, []string{
 			"ChartResolved True Succeeded: ChartResolved is done", "Rendered True Succeeded: Rendered is done", "Applied True Succeeded: Applied is done", "Accepted True Succeeded: Accepted is done",
 			"Ready False SubjectInvalid: v2 is not known", "Stalled True SubjectInvalid: v2 is not known"}},
@@ -165,6 +164,9 @@ func TestThePolicyIsAppliedForItsTriggeringVariants(t *testing.T) {
 func step(t *testing.T, action apply.Action, name, target string) apply.Step {
 	t.Helper()
 	s := apply.Step{Action: action, Key: apply.Key{GroupKind: schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute"}, Name: name}}
+	if action == apply.Update || action == apply.Keep {
+		s.Existing = &apply.Existing{}
+	}
 	s.Entry = iter8v1alpha1.AppliedObject{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: name}
 	if target != "" {
 		s.Manifest = manifest(t, aRoute(name, "{filters: ["+mirrorTo("name: "+target, "")+"]}"))
@@ -178,16 +180,17 @@ func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
 		Chart:              &iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.1.0"},
 		Variants:           []iter8v1alpha1.RenderedVariant{{Name: "v2", Available: true}},
 		Mirrors: []iter8v1alpha1.Mirror{
-			{Route: "HTTPRoute/a", To: "old-a", Percent: "100"}, {Route: "HTTPRoute/b", To: "old-b", Percent: "100"}, {Route: "HTTPRoute/c", To: "old-c", Percent: "100"}},
-		MirrorTargets: "old-a,old-b,old-c",
+			{Route: "HTTPRoute/a", To: "old-a", Percent: "100"}, {Route: "HTTPRoute/b", To: "old-b", Percent: "100"}, {Route: "HTTPRoute/c", To: "old-c", Percent: "100"}, {Route: "HTTPRoute/gone", To: "old-gone", Percent: "100"}},
+		MirrorTargets: "old-a,old-b,old-c,old-gone",
 		Applied:       []iter8v1alpha1.AppliedObject{{Name: "a"}},
 	}
 	s := newScope(aPolicy("v2"), now.Time)
 	s.policy.Status = before
 	s.chart = &chart.Chart{Resolved: iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.2.0"}}
 	s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
-	steps := []apply.Step{step(t, apply.Update, "a", "new-a"), step(t, apply.Update, "b", "new-b"), step(t, apply.Conflict, "c", "new-c"), step(t, apply.Keep, "d", "new-d")}
-	s.result = &apply.Result{Steps: steps, Inventory: []iter8v1alpha1.AppliedObject{steps[0].Entry, steps[1].Entry, steps[3].Entry}}
+	steps := []apply.Step{step(t, apply.Update, "a", "new-a"), step(t, apply.Update, "b", "new-b"), step(t, apply.Conflict, "c", "new-c"), step(t, apply.Keep, "d", "new-d"),
+		step(t, apply.Create, "gone", "new-gone")}
+	s.result = &apply.Result{Steps: steps, Inventory: []iter8v1alpha1.AppliedObject{steps[0].Entry, steps[1].Entry, steps[3].Entry, steps[4].Entry}}
 	s.result.Applied = map[apply.Key]bool{steps[0].Key: true, steps[3].Key: true}
 
 	t.Run("something failed", func(t *testing.T) {

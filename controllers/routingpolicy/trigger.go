@@ -12,7 +12,8 @@ import (
 )
 
 // trigger says what the chart is to be told of each variant: that it is available, for those that the policy
-// isn't triggered by; what was last rendered, for those that can't be judged.
+// isn't triggered by; what was last rendered, for those that can't be judged. A built-in chart makes a percentage of a weight, so
+// that a variant whose weight is not valid counts as not available to it: nothing is mirrored there, and not everything.
 func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
 	triggering, err := triggeringVariants(s.policy, s.subject)
 	if err != nil {
@@ -22,37 +23,60 @@ func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
 	for _, v := range s.policy.Status.Variants {
 		rendered[v.Name] = v.Available
 	}
-	var unknown []string
+	var unknown, invalid []string
 	unweighed := false
-	for i, v := range s.subject.Spec.Variants {
-		observed := s.observation.Variants[i]
-		variant := render.Variant{Name: v.Name, Number: i + 1, Available: true}
-		variant.Weight, variant.Weighted = weightOf(&s.subject.Spec.Variants[i], observed)
-		for j, ref := range v.Resources {
-			resource := render.Resource{Kind: ref.Kind, Name: ref.Name}
-			if observed.PodLabels != nil {
-				resource.PodLabels = observed.PodLabels[j]
-			}
-			variant.Resources = append(variant.Resources, resource)
-		}
+	s.unknownBecause = iter8v1alpha1.ReasonVariantStateUnknown
+	for i := range s.subject.Spec.Variants {
+		v, observed := &s.subject.Spec.Variants[i], s.observation.Variants[i]
+		variant := renderedVariant(v, i+1, observed)
 		if slices.Contains(triggering, v.Name) {
 			variant.Available = observed.Available()
 			if !observed.Known() {
 				variant.Available = rendered[v.Name]
 				s.neverRead = s.neverRead || observed.Unread
 				unweighed = unweighed || variant.Available && observed.WeightUnread
+				problem := decisive(observed.Problems)
+				if problem.State == observe.Invalid {
+					s.unknownBecause = iter8v1alpha1.ReasonSubjectInvalid
+				}
 				unknown = append(unknown, fmt.Sprintf("variant %s counts as %s, as it was last known: %s",
-					v.Name, availability(variant.Available), observed.Problems[0].Message))
+					v.Name, availability(variant.Available), problem.Message))
 			}
+		}
+		if chart := s.policy.Spec.Chart; variant.Available && observed.InvalidWeight != "" && chart != nil && chart.Repository == "" {
+			variant.Available = false
+			invalid = append(invalid, fmt.Sprintf("nothing is mirrored to variant %s: %s", v.Name, observed.InvalidWeight))
 		}
 		s.variants = append(s.variants, variant)
 	}
-	s.stateUnknown = strings.Join(unknown, "; ")
+	s.stateUnknown, s.invalidWeights = strings.Join(unknown, "; "), strings.Join(invalid, "; ")
 	if unweighed {
 		// Without the weight that its first resource may be annotated with, more would be mirrored than before.
-		return s.interrupt(s.whyUnknown(), s.stateUnknown)
+		return s.interrupt(s.unknownBecause, s.stateUnknown)
 	}
 	return advance
+}
+
+// renderedVariant returns what a chart is told of a variant that is available.
+func renderedVariant(v *iter8v1alpha1.Variant, number int, observed observe.Variant) render.Variant {
+	variant := render.Variant{Name: v.Name, Number: number, Available: true}
+	variant.Weight, variant.Weighted = weightOf(v, observed)
+	for i, ref := range v.Resources {
+		resource := render.Resource{Kind: ref.Kind, Name: ref.Name}
+		if observed.PodLabels != nil {
+			resource.PodLabels = observed.PodLabels[i]
+		}
+		variant.Resources = append(variant.Resources, resource)
+	}
+	return variant
+}
+
+// decisive returns the problem by which a variant can't be judged: one that only a change of the Subject ends, if there is one.
+func decisive(problems []observe.Problem) observe.Problem {
+	if i := slices.IndexFunc(problems, func(p observe.Problem) bool { return p.State == observe.Invalid }); i >= 0 {
+		return problems[i]
+	}
+	return problems[0]
 }
 
 func triggeringVariants(policy *iter8v1alpha1.RoutingPolicy, subject *iter8v1alpha1.Subject) ([]string, error) {
@@ -89,16 +113,4 @@ func availability(available bool) string {
 		return "available"
 	}
 	return "not available"
-}
-
-// whyUnknown is the reason where a variant can't be judged: that the Subject can't work as it stands, or not.
-func (s *scope) whyUnknown() string {
-	for _, v := range s.observation.Variants {
-		for _, problem := range v.Problems {
-			if problem.State == observe.Invalid {
-				return iter8v1alpha1.ReasonSubjectInvalid
-			}
-		}
-	}
-	return iter8v1alpha1.ReasonVariantStateUnknown
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -180,4 +181,65 @@ func TestTheSubjectThatAPolicyRefersTo(t *testing.T) {
 	g.Expect(subjectName(policy)).To(Equal(types.NamespacedName{Namespace: "test", Name: "web"}))
 	policy.Spec.SubjectRef.Namespace = "elsewhere"
 	g.Expect(subjectName(policy)).To(Equal(types.NamespacedName{Namespace: "elsewhere", Name: "web"}))
+}
+
+func TestNothingIsMirroredToAVariantWhoseWeightIsNotValid(t *testing.T) {
+	const why = `the annotation iter8.tools/weight of Service web-v2 is "1%", and a weight is a whole number from 0 to 1000000`
+	for name, test := range map[string]struct {
+		chart *iter8v1alpha1.ChartReference
+		state observe.ResourceState
+		want  bool
+		said  string
+	}{
+		"of a built-in chart":                               {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Ready, false, "nothing is mirrored to variant v2: " + why},
+		"of a built-in chart, which isn't available":        {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Missing, false, ""},
+		"of a chart from elsewhere, which may not mind":     {&iter8v1alpha1.ChartReference{Name: "mirror", Repository: "https://example.com"}, observe.Ready, true, ""},
+		"of templates, for which weights mean what they do": {nil, observe.Ready, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			policy := aPolicy()
+			policy.Spec.Chart = test.chart
+			s := newScope(policy, now.Time)
+			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v2"})
+			v2 := observe.Variant{Name: "v2", State: test.state, InvalidWeight: why}
+			s.observation = observe.Observation{Variants: []observe.Variant{v2}}
+			g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(advance))
+			g.Expect(s.variants[0].Available).To(Equal(test.want))
+			g.Expect(s.invalidWeights).To(Equal(test.said))
+			through(s, phaseConditions...)
+			ready := meta.FindStatusCondition(s.conditions(), "Ready")
+			if test.said == "" {
+				g.Expect(ready).To(HaveField("Reason", "Succeeded"))
+			} else {
+				g.Expect(ready).To(And(HaveField("Reason", "InvalidWeight"), HaveField("Status", metav1.ConditionFalse), HaveField("Message", test.said)))
+			}
+		})
+	}
+}
+
+// The reason is that of what keeps the variants from being judged that the policy is triggered by, and of no others.
+func TestWhyAVariantCanNotBeJudged(t *testing.T) {
+	invalid := observe.Problem{State: observe.Invalid, Message: "Node a is cluster-scoped"}
+	unknown := observe.Problem{State: observe.Unknown, Message: "Thing b can't be read"}
+	for name, test := range map[string]struct {
+		first, second []observe.Problem
+		reason, said  string
+	}{
+		"it can't be read":                             {nil, []observe.Problem{unknown}, "VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be read"},
+		"it can't work":                                {nil, []observe.Problem{invalid}, "SubjectInvalid", "variant v2 counts as not available, as it was last known: Node a is cluster-scoped"},
+		"it can't be read, and can't work":             {nil, []observe.Problem{unknown, invalid}, "SubjectInvalid", "variant v2 counts as not available, as it was last known: Node a is cluster-scoped"},
+		"it can't be read, and another one can't work": {[]observe.Problem{invalid}, []observe.Problem{unknown}, "VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := newScope(aPolicy("v2"), now.Time)
+			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"})
+			s.observation = observe.Observation{Variants: []observe.Variant{
+				{Name: "v1", State: observe.Invalid, Problems: test.first}, {Name: "v2", State: observe.Unknown, Problems: test.second}}}
+			g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(advance))
+			g.Expect(s.unknownBecause).To(Equal(test.reason))
+			g.Expect(s.stateUnknown).To(Equal(test.said))
+		})
+	}
 }

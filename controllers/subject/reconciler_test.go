@@ -180,7 +180,9 @@ func TestAStatusThatCanNotBeWritten(t *testing.T) {
 		refusal error
 		message string
 	}{
-		"the apiserver refuses":           {errors.New("no"), "writing the status of Subject test/web: no"},
+		"the apiserver refuses": {errors.New("no"), "writing the status of Subject test/web: no"},
+		"its kind is not served just now": {apierrors.NewGenericServerResponse(404, "patch", resource, "web", "404 page not found", 0, true),
+			"writing the status of Subject test/web: the server could not find the requested resource (patch subjects.iter8.tools web)"},
 		"the Subject has gone since then": {apierrors.NewNotFound(resource, "web"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func TestAForeignRouteIsLeftAloneByteForByteAndItsNameTakenOnceItIsGone(t *testi
 	policy := s.mirrorPolicy("httpbin-route", "httpbin")
 	s.create(s.httpbin(), policy)
 	s.Eventually(s.ready(policy)).Should(gomega.Equal("False OwnershipConflict: HTTPRoute httpbin exists and does not belong to this policy " +
-		`(its fields are managed by kubectl-create), so it is left alone; rename or delete it, or hand it over with the annotation iter8.tools/adopt: "true"`))
+		`(its fields are managed by kubectl-create), so it is left alone; rename or delete it, or hand it over, to be deleted with the policy, with the annotation iter8.tools/adopt: "true"`))
 	s.deploy("httpbin-v2")
 	s.Consistently(func() string { return s.bytes(theirs) }, "500ms").Should(gomega.Equal(before))
 	s.Expect(policy.Status.Applied).To(gomega.BeEmpty())
