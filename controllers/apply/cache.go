@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,8 +27,8 @@ type Cache struct {
 	objects *watch.Set[*cachedObject]
 
 	mu sync.RWMutex
-	// written are objects that this process wrote and the watch hasn't shown yet, with the time of the answer.
-	written map[watch.Name]writtenObject
+	// written are objects that this process wrote and the watch hasn't shown yet.
+	written map[watch.Name]*cachedObject
 	// inFlight are objects that are being written, with what the watch has shown of each meanwhile.
 	inFlight map[watch.Name]event
 }
@@ -46,11 +45,6 @@ type cachedObject struct {
 	existing          Existing
 }
 
-type writtenObject struct {
-	*cachedObject
-	at time.Time
-}
-
 // CacheOptions of a Cache.
 type CacheOptions struct {
 	Client     dynamic.Interface
@@ -63,7 +57,7 @@ type CacheOptions struct {
 
 // NewCache returns a Cache whose watches end with the context.
 func NewCache(ctx context.Context, options CacheOptions) *Cache {
-	c := &Cache{written: map[watch.Name]writtenObject{}, inFlight: map[watch.Name]event{}}
+	c := &Cache{written: map[watch.Name]*cachedObject{}, inFlight: map[watch.Name]event{}}
 	c.objects = watch.New(ctx, watch.Options[*cachedObject]{
 		Client:     options.Client,
 		Mapper:     options.Mapper,
@@ -110,16 +104,10 @@ func (c *Cache) Get(kind schema.GroupVersionKind, object types.NamespacedName) *
 	c.mu.RLock()
 	written := c.written[name]
 	c.mu.RUnlock()
-	shown, state := c.objects.Get(name)
+	shown, _ := c.objects.Get(name)
 	switch {
-	case written.cachedObject == nil:
-	case shown == nil && state.RecoveredAt.After(written.at) && state.UnreadableSince.IsZero():
-		// It came to its end while nothing could be read, of which there is no event. If it only isn't shown yet, it is applied once
-		// more than it had to.
-	case shown == nil, ownwrites.Newer(written, shown):
+	case written != nil && (shown == nil || ownwrites.Newer(written, shown)):
 		return &written.existing
-	}
-	switch {
 	case shown != nil:
 		return &shown.existing
 	default:
@@ -158,7 +146,7 @@ func (c *Cache) remember(name watch.Name, answer *unstructured.Unstructured) {
 		return
 	}
 	if shown == nil || ownwrites.Newer(written, shown) {
-		c.written[name] = writtenObject{written, time.Now()}
+		c.written[name] = written
 	}
 }
 
@@ -174,8 +162,8 @@ func (c *Cache) changed(target watch.Target, before, after *cachedObject) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	written := c.written[name]
-	echo := written.cachedObject != nil && after != nil && written.ResourceVersion == after.ResourceVersion
-	if written.cachedObject != nil && (after == nil && written.existing.UID == before.existing.UID || after != nil && !ownwrites.Newer(written, after)) {
+	echo := written != nil && after != nil && written.ResourceVersion == after.ResourceVersion
+	if written != nil && (after == nil && written.existing.UID == before.existing.UID || after != nil && !ownwrites.Newer(written, after)) {
 		delete(c.written, name)
 	}
 	_, writing := c.inFlight[name]

@@ -3,7 +3,6 @@ package apply
 import (
 	"errors"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	apiwatch "k8s.io/apimachinery/pkg/watch"
 	clienttesting "k8s.io/client-go/testing"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -206,10 +204,10 @@ func TestAWriteIsKnownBeforeTheWatchShowsIt(t *testing.T) {
 	w.Expect(w.unshown()).To(BeEmpty())
 }
 
-func (w *world) unshown() map[watch.Name]writtenObject {
+func (w *world) unshown() map[watch.Name]*cachedObject {
 	w.cache.mu.RLock()
 	defer w.cache.mu.RUnlock()
-	copied := map[watch.Name]writtenObject{}
+	copied := map[watch.Name]*cachedObject{}
 	for name, o := range w.cache.written {
 		copied[name] = o
 	}
@@ -232,7 +230,7 @@ func TestWhatTheWatchShowsCountsBeforeItTellsOfIt(t *testing.T) {
 	w.create(seen("u", "12", 5))
 	w.follow(policy)
 	w.cache.mu.Lock()
-	w.cache.written[web] = writtenObject{summarize(seen("u", "11", 4)), time.Now()}
+	w.cache.written[web] = summarize(seen("u", "11", 4))
 	w.cache.mu.Unlock()
 	w.Expect(w.generation()).To(BeEquivalentTo(5))
 }
@@ -279,36 +277,6 @@ func TestTheEndOfAnObjectEndsWhatIsAssumedOfIt(t *testing.T) {
 	w.Eventually(w.generation).Should(BeEquivalentTo(-1))
 	w.Eventually(w.toldOf).Should(ConsistOf(policy))
 	w.Expect(w.unshown()).To(BeEmpty())
-}
-
-// Of an object that was written and deleted while its watch was down there is no event.
-func TestTheEndOfAnObjectIsFoundOutWhenItsWatchComesBack(t *testing.T) {
-	w := newWorld(t)
-	var down atomic.Bool
-	opened := make(chan apiwatch.Interface, 8)
-	refused := errors.New("connection refused")
-	w.client.PrependReactor("list", "*", func(clienttesting.Action) (bool, runtime.Object, error) { return down.Load(), nil, refused })
-	w.client.PrependWatchReactor("*", func(action clienttesting.Action) (bool, apiwatch.Interface, error) {
-		if down.Load() {
-			return true, nil, refused
-		}
-		events, err := w.client.Tracker().Watch(action.GetResource(), action.GetNamespace())
-		opened <- events
-		return true, events, err
-	})
-	w.follow(policy)
-	var events apiwatch.Interface
-	w.Eventually(opened).Should(Receive(&events))
-	down.Store(true)
-	events.Stop()
-	w.Eventually(func() time.Time { return w.cache.State(routeKind, "test").UnreadableSince }).ShouldNot(BeZero())
-	w.cache.remember(web, seen("u", "10", 3))
-	w.Expect(w.generation()).To(BeEquivalentTo(3), "nothing else is known of it")
-	w.forgetTold()
-
-	down.Store(false)
-	w.Eventually(w.toldOf).Should(ContainElement(policy), "that its watch is back")
-	w.Eventually(w.generation).Should(BeEquivalentTo(-1))
 }
 
 func TestTheEndOfAnObjectDoesNotEndWhatIsAssumedOfItsSuccessor(t *testing.T) {

@@ -93,7 +93,8 @@ func (x *Executor) execute(ctx context.Context, client dynamic.Interface, owner 
 			result.Inventory = append(result.Inventory, *entry)
 		}
 		if step.Action != Delete && step.Action != Release {
-			rendered, unfinished = len(result.Inventory), unfinished || failure != nil
+			// What is kept whatever comes of it leaves nothing to wait for.
+			rendered, unfinished = len(result.Inventory), unfinished || failure != nil && step.Action != Keep
 		}
 		if failure != nil {
 			result.Failures = append(result.Failures, *failure)
@@ -292,7 +293,7 @@ func isUnknownField(err error) bool {
 // isUntyped recognizes a manifest with a value of another type than its field's, which the apiserver answers with such an
 // error too.
 func isUntyped(err error) bool {
-	return strings.Contains(err.Error(), "failed to create typed patch object")
+	return strings.Contains(err.Error(), "failed to create typed patch object") && !strings.Contains(err.Error(), "no corresponding type")
 }
 
 func describe(doing string, step Step, err error) string {

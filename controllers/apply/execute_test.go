@@ -158,6 +158,41 @@ func TestWhatAConflictIsSaidToBe(t *testing.T) {
 	}
 }
 
+func TestWhatAnEarlierPolicyOfTheNameLeftIsWaitedFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		controller metav1.OwnerReference
+		reason     string
+	}{
+		"one of that name":            {metav1.OwnerReference{APIVersion: "iter8.tools/v1alpha1", Kind: "RoutingPolicy", Name: owner.Name, UID: "earlier"}, iter8v1alpha1.ReasonTerminating},
+		"another policy":              {metav1.OwnerReference{APIVersion: "iter8.tools/v1alpha1", Kind: "RoutingPolicy", Name: "another", UID: "other"}, iter8v1alpha1.ReasonOwnershipConflict},
+		"another API's of that name":  {metav1.OwnerReference{APIVersion: "example.com/v1", Kind: "RoutingPolicy", Name: owner.Name, UID: "other"}, iter8v1alpha1.ReasonOwnershipConflict},
+		"something else of that name": {metav1.OwnerReference{APIVersion: "iter8.tools/v1alpha1", Kind: "Subject", Name: owner.Name, UID: "other"}, iter8v1alpha1.ReasonOwnershipConflict},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			result := w.execute(t, w.plan(routesNamed("web"), nil, map[string]*Existing{"web": {Controller: &test.controller}}))
+			w.Expect(result.Failures).To(HaveExactElements(HaveField("Reason", test.reason)))
+			w.Expect(w.calls()).To(BeEmpty(), "it is left alone")
+		})
+	}
+}
+
+// A kind that isn't served any more is said so, and holds up nothing else.
+func TestWhatIsKeptOfAKindThatHasGone(t *testing.T) {
+	w := newWorld(t)
+	gone := httpRoutes.GroupVersion().WithKind("UDPRoute")
+	kept := Step{Action: Keep, Key: Key{GroupKind: gone.GroupKind(), Name: "udp"}, Watched: gone, Existing: &Existing{},
+		Entry: iter8v1alpha1.AppliedObject{APIVersion: gone.GroupVersion().String(), Kind: gone.Kind, Name: "udp"}}
+	w.cache.Follow(policy, []schema.GroupVersionKind{gone}, nil)
+	w.Eventually(func() error { return w.cache.State(gone, "test").Err }).Should(MatchError(watch.ErrNotServed))
+	leaving := w.plan(nil, []iter8v1alpha1.AppliedObject{entryOf("old")}, map[string]*Existing{"old": ours("old")})
+	result := w.execute(t, append([]Step{kept}, leaving...))
+	w.Expect(result.Failures).To(HaveExactElements(And(HaveField("Reason", iter8v1alpha1.ReasonKindNotServed),
+		HaveField("Message", "the cluster does not serve gateway.networking.k8s.io/v1 UDPRoute; install its CustomResourceDefinition"))))
+	w.Expect(result.Inventory).To(HaveExactElements(HaveField("Name", "udp")))
+	w.Expect(w.calls()).To(Equal([]string{"delete old"}))
+}
+
 func TestStepsAreTakenInTheirOrderAndDeletesLast(t *testing.T) {
 	w := newWorld(t)
 	inventory := []iter8v1alpha1.AppliedObject{entryOf("old-2"), entryOf("b"), entryOf("old-1")}

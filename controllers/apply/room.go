@@ -47,7 +47,7 @@ func listedSteps(inventory []iter8v1alpha1.AppliedObject, steps []Step) []Step {
 		case !listed[step.Key]:
 			missing = missing || isReferredTo(step.Key.Kind)
 		case missing && refers(step.Key.Kind):
-			kept = append(kept, Step{Action: Keep, Key: step.Key, Entry: step.Entry})
+			kept = append(kept, Step{Action: Keep, Key: step.Key, Entry: step.Entry, Existing: step.Existing, Watched: step.Watched})
 		default:
 			kept = append(kept, step)
 		}

@@ -47,7 +47,7 @@ type Variant struct {
 	// State is that of the resource that decides; Ready where all are.
 	State ResourceState
 	// Weight is what the variant's first resource is annotated with, nil if it isn't, or not with a weight: then InvalidWeight
-	// is a sentence that says so.
+	// says with what.
 	Weight        *int32
 	InvalidWeight string
 	// PodLabels are those of the Pods of each resource, in the order of the spec, nil for what is no workload or
@@ -110,8 +110,8 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 		if resource != nil && o.reaches(subject.Namespace, ref) {
 			variant.describe(i, len(v.Resources), resource)
 			if i == 0 && resource.invalidWeight != "" {
-				variant.InvalidWeight = fmt.Sprintf("the annotation %s of %s %s is %s, and a weight is a whole number from 0 to %d",
-					iter8v1alpha1.WeightAnnotation, ref.Kind, ref.Name, resource.invalidWeight, iter8v1alpha1.MaxWeight)
+				variant.InvalidWeight = fmt.Sprintf("the annotation %s of %s %s is %s",
+					iter8v1alpha1.WeightAnnotation, ref.Kind, ref.Name, resource.invalidWeight)
 			}
 		}
 		judged, err := o.observeResource(subject.Namespace, ref)

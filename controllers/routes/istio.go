@@ -38,12 +38,21 @@ func mirrorShare(route map[string]any) Share {
 		switch given := route[name]; {
 		case given == nil:
 		case i == 0:
-			return shareOf(object(given)["value"])
+			return percentageOf(given)
 		default:
 			return shareOf(given)
 		}
 	}
 	return Share{Percent: 100}
+}
+
+// percentageOf reads Istio's Percent, whose value is 0 where it is left out.
+func percentageOf(given any) Share {
+	percent := object(given)
+	if percent != nil && percent["value"] == nil {
+		return Share{0, true}
+	}
+	return shareOf(percent["value"])
 }
 
 func istioDestinations(route map[string]any) []string {

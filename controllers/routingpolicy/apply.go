@@ -48,6 +48,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		return r.patchStatus(ctx, s, status)
 	})
 	ended := s.recordResult(result)
+	kinds, _ = apply.Interests(s.manifests, result.Inventory)
 	if unread := r.unread(kinds, s.policy.Namespace); unread != nil && s.reports[condition].status == metav1.ConditionTrue {
 		// What was to be done is done, but nothing tells whether it still stands.
 		return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, unread)

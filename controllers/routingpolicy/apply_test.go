@@ -7,8 +7,10 @@ import (
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
 	clienttesting "k8s.io/client-go/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -103,4 +105,16 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			w.Expect(w.route("web")).To(BeNil())
 		})
 	}
+}
+
+func TestARightToRoutesThatIsTakenAwayIsSaid(t *testing.T) {
+	w := newWorld(t, simple(), templated("web"))
+	w.settled(t, "True Succeeded")
+	w.cluster.PrependWatchReactor("httproutes", func(clienttesting.Action) (bool, apiwatch.Interface, error) {
+		return true, nil, apierrors.NewForbidden(httpRoutes.GroupResource(), "", errors.New("not you"))
+	})
+	w.restarted(t)
+	policy := w.settled(t, "False WatchFailed: HTTPRoute.gateway.networking.k8s.io can't be watched any more: may not watch httproutes")
+	w.Expect(meta.IsStatusConditionTrue(policy.Status.Conditions, "Reconciling")).To(BeTrue())
+	w.Expect(policy.Status.Applied).To(HaveLen(1), "what stands stays")
 }

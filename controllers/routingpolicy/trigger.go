@@ -43,9 +43,13 @@ func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
 					v.Name, availability(variant.Available), problem.Message))
 			}
 		}
-		if chart := s.policy.Spec.Chart; variant.Available && observed.InvalidWeight != "" && chart != nil && chart.Repository == "" {
-			variant.Available = false
-			invalid = append(invalid, fmt.Sprintf("nothing is mirrored to variant %s: %s", v.Name, observed.InvalidWeight))
+		if chart := s.policy.Spec.Chart; chart != nil && chart.Repository == "" && slices.Contains(triggering, v.Name) {
+			if what := noPercentage(variant, observed); what != "" {
+				if variant.Available {
+					invalid = append(invalid, fmt.Sprintf("nothing is mirrored to variant %s: %s, and takes a whole number from 0 to 100", v.Name, what))
+				}
+				variant.Available, variant.Weight, variant.Weighted = false, 1, false
+			}
 		}
 		s.variants = append(s.variants, variant)
 	}
@@ -69,6 +73,18 @@ func renderedVariant(v *iter8v1alpha1.Variant, number int, observed observe.Vari
 		variant.Resources = append(variant.Resources, resource)
 	}
 	return variant
+}
+
+// noPercentage says which weight of a variant is not a percentage; nothing, where it is one or there is none.
+func noPercentage(variant render.Variant, observed observe.Variant) string {
+	switch {
+	case observed.InvalidWeight != "":
+		return observed.InvalidWeight
+	case variant.Weight > 100:
+		return fmt.Sprintf("its weight is %d", variant.Weight)
+	default:
+		return ""
+	}
 }
 
 // decisive returns the problem by which a variant can't be judged: one that only a change of the Subject ends, if there is one.

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/observe"
@@ -184,25 +185,32 @@ func TestTheSubjectThatAPolicyRefersTo(t *testing.T) {
 }
 
 func TestNothingIsMirroredToAVariantWhoseWeightIsNotValid(t *testing.T) {
-	const why = `the annotation iter8.tools/weight of Service web-v2 is "1%", and a weight is a whole number from 0 to 1000000`
+	const why = `the annotation iter8.tools/weight of Service web-v2 is "1%"`
 	for name, test := range map[string]struct {
-		chart *iter8v1alpha1.ChartReference
-		state observe.ResourceState
-		want  bool
-		said  string
+		chart  *iter8v1alpha1.ChartReference
+		state  observe.ResourceState
+		want   bool
+		said   string
+		weight *int32
 	}{
-		"of a built-in chart":                               {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Ready, false, "nothing is mirrored to variant v2: " + why},
-		"of a built-in chart, which isn't available":        {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Missing, false, ""},
-		"of a chart from elsewhere, which may not mind":     {&iter8v1alpha1.ChartReference{Name: "mirror", Repository: "https://example.com"}, observe.Ready, true, ""},
-		"of templates, for which weights mean what they do": {nil, observe.Ready, true, ""},
+		"of more than a hundred percent": {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Ready, false,
+			"nothing is mirrored to variant v2: its weight is 150, and takes a whole number from 0 to 100", ptr.To[int32](150)},
+		"of a hundred percent":                              {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Ready, true, "", ptr.To[int32](100)},
+		"of a built-in chart":                               {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Ready, false, "nothing is mirrored to variant v2: " + why + ", and takes a whole number from 0 to 100", nil},
+		"of a built-in chart, which isn't available":        {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Missing, false, "", nil},
+		"of a chart from elsewhere, which may not mind":     {&iter8v1alpha1.ChartReference{Name: "mirror", Repository: "https://example.com"}, observe.Ready, true, "", nil},
+		"of templates, for which weights mean what they do": {nil, observe.Ready, true, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			policy := aPolicy()
 			policy.Spec.Chart = test.chart
 			s := newScope(policy, now.Time)
-			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v2"})
-			v2 := observe.Variant{Name: "v2", State: test.state, InvalidWeight: why}
+			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v2", Weight: test.weight})
+			v2 := observe.Variant{Name: "v2", State: test.state}
+			if test.weight == nil {
+				v2.InvalidWeight = why
+			}
 			s.observation = observe.Observation{Variants: []observe.Variant{v2}}
 			g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(advance))
 			g.Expect(s.variants[0].Available).To(Equal(test.want))

@@ -59,7 +59,6 @@ type scope struct {
 type reading struct {
 	err         error
 	failedSince time.Time
-	recovered   time.Time
 	contact     time.Time
 }
 
@@ -256,12 +255,9 @@ func refusal(verb string, resource schema.GroupVersionResource, err error) error
 // passes by itself doesn't.
 func (s *Set[T]) record(target Target, w *kindWatch, r *reading, err, state error) {
 	w.mu.Lock()
-	before, now := *r, time.Now()
+	before, now := r.err, time.Now()
 	if err == nil {
-		*r = reading{contact: now, recovered: before.recovered}
-		if !before.failedSince.IsZero() {
-			r.recovered = now
-		}
+		*r = reading{contact: now}
 	} else {
 		if r.failedSince.IsZero() {
 			r.failedSince = now
@@ -273,8 +269,7 @@ func (s *Set[T]) record(target Target, w *kindWatch, r *reading, err, state erro
 			r.contact = now
 		}
 	}
-	// What happened while nothing could be read may come without an event: that reading works again is news, too.
-	changed := (before.err == nil) != (r.err == nil) || err == nil && !before.failedSince.IsZero()
+	changed := (before == nil) != (r.err == nil)
 	w.mu.Unlock()
 	if changed {
 		s.notifyState(target)
@@ -308,16 +303,13 @@ func (w *kindWatch) read(namespace string) ([]cache.Indexer, State) {
 	return stores, state
 }
 
-// add has a reading count: the first refusal, the earliest failure, and the latest recovery and contact.
+// add has a reading count: the first refusal, the earliest failure and the latest contact.
 func (s *State) add(r reading) {
 	if s.Err == nil {
 		s.Err = r.err
 	}
 	if s.UnreadableSince.IsZero() || !r.failedSince.IsZero() && r.failedSince.Before(s.UnreadableSince) {
 		s.UnreadableSince = r.failedSince
-	}
-	if r.recovered.After(s.RecoveredAt) {
-		s.RecoveredAt = r.recovered
 	}
 	if r.contact.After(s.LastContact) {
 		s.LastContact = r.contact

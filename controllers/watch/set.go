@@ -45,9 +45,6 @@ type State struct {
 	Err error
 	// UnreadableSince is when reading began to fail, for whatever cause; zero while it works.
 	UnreadableSince time.Time
-	// RecoveredAt is when reading last began to work again; zero where it never failed. Of what happened meanwhile there may be no
-	// event.
-	RecoveredAt time.Time
 	// LastContact is when the apiserver last answered a list or a watch; zero before it ever has.
 	LastContact time.Time
 }
