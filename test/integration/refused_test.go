@@ -161,7 +161,7 @@ func TestConditionsOfStepsThatWereNotTakenSaySo(t *testing.T) {
 		"ChartResolved": "Unknown Skipped",
 		"Rendered":      "Unknown Skipped",
 		"Applied":       "True Succeeded",
-		"Accepted":      "True Accepted",
+		"Accepted":      "Unknown Skipped",
 		"Reconciling":   "True SubjectNotFound",
 	}))
 	s.Expect(s.condition(policy, "Rendered")()).To(gomega.Equal("Unknown Skipped: not tried, because of SubjectNotFound"))
