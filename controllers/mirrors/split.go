@@ -1,6 +1,7 @@
 package mirrors
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -228,7 +229,7 @@ func equal(matches []any, given []map[string]any) bool {
 	return slices.EqualFunc(matches, given, func(a any, b map[string]any) bool {
 		x, errX := json.Marshal(a)
 		y, errY := json.Marshal(b)
-		return errX == nil && errY == nil && string(x) == string(y)
+		return errX == nil && errY == nil && bytes.Equal(x, y)
 	})
 }
 
