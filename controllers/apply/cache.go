@@ -194,7 +194,7 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 		cached.existing.Acceptance = routes.Acceptance(u)
 		return cached
 	}
-	if c := cached.existing.Controller; c != nil && strings.HasPrefix(c.APIVersion, iter8v1alpha1.GroupVersion.Group+"/") {
+	if c := cached.existing.Controller; c != nil && isOurs(*c) {
 		cached.existing.Acceptance = routes.Acceptance(u)
 		return cached // our label was taken off; without labels it counts as changed
 	}

@@ -218,13 +218,13 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// isPolicy recognizes the owner references of RoutingPolicies.
-func isPolicy(ref metav1.OwnerReference) bool {
-	return ref.Kind == "RoutingPolicy" && strings.HasPrefix(ref.APIVersion, iter8v1alpha1.GroupVersion.Group+"/")
+// isOurs recognizes owner references to objects of this API.
+func isOurs(ref metav1.OwnerReference) bool {
+	return strings.HasPrefix(ref.APIVersion, iter8v1alpha1.GroupVersion.Group+"/")
 }
 
 func conflict(owner Owner, step Step) *Failure {
-	if c := step.Existing.Controller; c != nil && isPolicy(*c) && c.Name == owner.Name {
+	if c := step.Existing.Controller; c != nil && isOurs(*c) && c.Kind == "RoutingPolicy" && c.Name == owner.Name {
 		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(
 			"%s %s belongs to an earlier policy of this name, with which it is deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
 	}

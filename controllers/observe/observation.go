@@ -108,11 +108,7 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 		ref := &v.Resources[i]
 		resource, state := o.resources.Get(resourceName(subject.Namespace, ref))
 		if resource != nil && o.reaches(subject.Namespace, ref) {
-			variant.describe(i, len(v.Resources), resource)
-			if i == 0 && resource.invalidWeight != "" {
-				variant.InvalidWeight = fmt.Sprintf("the annotation %s of %s %s is %s",
-					iter8v1alpha1.WeightAnnotation, ref.Kind, ref.Name, resource.invalidWeight)
-			}
+			variant.describe(v.Resources, i, resource)
 		}
 		judged, err := o.observeResource(subject.Namespace, ref)
 		if err != nil {
@@ -132,14 +128,18 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 	return variant
 }
 
-// describe takes over what the variant's resource at a position says of itself.
-func (v *Variant) describe(position, of int, resource *object) {
+// describe takes over what the resource at a position of the variant's says of itself.
+func (v *Variant) describe(refs []iter8v1alpha1.ResourceReference, position int, resource *object) {
 	if position == 0 {
 		v.Weight = resource.weight
+		if resource.invalidWeight != "" {
+			v.InvalidWeight = fmt.Sprintf("the annotation %s of %s %s is %s",
+				iter8v1alpha1.WeightAnnotation, refs[0].Kind, refs[0].Name, resource.invalidWeight)
+		}
 	}
 	if len(resource.podLabels) > 0 {
 		if v.PodLabels == nil {
-			v.PodLabels = make([]map[string]string, of)
+			v.PodLabels = make([]map[string]string, len(refs))
 		}
 		v.PodLabels[position] = resource.podLabels
 	}

@@ -13,6 +13,7 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/ownwrites"
 	"iter8.tools/operator/controllers/watch"
 )
 
@@ -74,7 +75,7 @@ func (s *scope) recordResult(result apply.Result) outcome {
 		case apierrors.IsConflict(aborted.Err): // the inventory's: nothing else has been written
 			s.retryAfter(conflictRetry)
 			return hold
-		case isGone(aborted.Err):
+		case ownwrites.IsGone(aborted.Err):
 			return hold
 		}
 		return s.fail(condition, aborted.Reason, errors.New(aborted.Message))

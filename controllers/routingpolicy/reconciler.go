@@ -11,7 +11,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -127,17 +126,11 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *scope) {
 		r.announce(before, s.policy)
 	case apierrors.IsConflict(err):
 		s.retryAfter(conflictRetry)
-	case isGone(err): // and so is whatever was to be done about it
+	case ownwrites.IsGone(err): // and so is whatever was to be done about it
 		s.due, s.err = time.Time{}, nil
 	default:
 		s.err = errors.Join(s.err, fmt.Errorf("writing the status of RoutingPolicy %s: %w", s.name(), err))
 	}
-}
-
-// isGone recognizes the answer to a write of the status of a policy that is gone. That the kind isn't served just now is another
-// one.
-func isGone(err error) bool {
-	return apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // patchStatus writes a status, and has the scope go on from what the apiserver answered. It conflicts where the status was
