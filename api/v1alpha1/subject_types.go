@@ -64,9 +64,9 @@ type ResourceReference struct {
 	Namespace string `json:"namespace,omitempty"`
 
 	// readyWhen overrides what ready means for this resource. Absent means: a Deployment is ready when its
-	// condition Available is True; a Service with a selector when it has a ready endpoint; a Service without
-	// one, a ConfigMap or a Secret when it exists; anything with a condition Ready when that is True; anything
-	// else when kstatus says Current.
+	// condition Available is True and it has an available Pod; a Service with a selector when it has a ready endpoint;
+	// a Service without one, a ConfigMap or a Secret when it exists; anything with a condition Ready, else with a condition
+	// Available, when that is True; anything else when it has a status and kstatus says Current.
 	// +optional
 	ReadyWhen *ReadyWhen `json:"readyWhen,omitempty"`
 }
@@ -90,8 +90,9 @@ type ReadyWhen struct {
 	Conditions []string `json:"conditions,omitempty"`
 
 	// cel is an expression in the Common Expression Language over the variable object, the whole resource.
-	// It returns true when the resource is ready: object.status.readyReplicas >= 2. Guard fields that may be
-	// absent with has(); an expression that fails leaves the variant as it was last known.
+	// It returns true when the resource is ready: object.status.?readyReplicas.orValue(0) >= 2. Guard fields that may be
+	// absent with optional types, object.status.?phase.orValue('') == 'Loaded'; a resource on which the expression
+	// fails is not ready.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024

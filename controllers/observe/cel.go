@@ -3,6 +3,7 @@ package observe
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,7 +71,8 @@ func compile(expression string) (cel.Program, error) {
 	return env.Program(ast, cel.CostLimit(maxExpressionCost), cel.InterruptCheckFrequency(interruptEvery))
 }
 
-// evaluate judges an object by an expression. An expression that fails says nothing of the object.
+// evaluate judges an object by an expression. An object that the expression fails on is not ready: it may lack a field.
+// One that it did not get through in time can't be judged.
 func (e *expressions) evaluate(expression string, content map[string]any) verdict {
 	program, err := e.compile(expression)
 	if err != nil {
@@ -79,16 +81,36 @@ func (e *expressions) evaluate(expression string, content map[string]any) verdic
 	ctx, cancel := context.WithTimeout(context.Background(), maxExpressionTime)
 	defer cancel()
 	result, _, err := program.ContextEval(ctx, map[string]any{"object": content})
-	if err != nil {
-		return verdict{Unknown, "has a readyWhen.cel that failed: " + err.Error()}
+	switch {
+	case err != nil && ctx.Err() != nil: // which a busy machine may be the cause of
+		return verdict{Unknown, fmt.Sprintf("has a readyWhen.cel that took longer than %s", maxExpressionTime)}
+	case err != nil:
+		return verdict{NotReady, "has a readyWhen.cel that fails on it: " + failure(expression, err)}
 	}
 	ready, ok := result.Value().(bool)
 	switch {
 	case !ok:
-		return verdict{Unknown, fmt.Sprintf("has a readyWhen.cel that gave a %s, not a bool", result.Type().TypeName())}
+		return verdict{NotReady, fmt.Sprintf("has a readyWhen.cel that returns a %s, not a bool", result.Type().TypeName())}
 	case !ready:
 		return verdict{NotReady, "does not fulfil its readyWhen.cel"}
 	default:
 		return verdict{state: Ready}
 	}
 }
+
+// failure returns why an expression failed. Errors may repeat values of the object, which is not everybody's to read: a missing
+// key is named where it stands in the expression, and of other errors is said what is known to hold no value.
+func failure(expression string, err error) string {
+	if key, ok := strings.CutPrefix(err.Error(), missingKey); ok && strings.Contains(expression, key) {
+		return fmt.Sprintf("it has no field %s (for a field that may be absent, write .?%s.orValue(…))", key, key)
+	}
+	for _, harmless := range []string{"no such overload", "operation cancelled"} {
+		if strings.HasPrefix(err.Error(), harmless) {
+			return harmless
+		}
+	}
+	return "a value is not one that the expression can take"
+}
+
+// missingKey begins the error of an expression that asks for a field that isn't there.
+const missingKey = "no such key: "

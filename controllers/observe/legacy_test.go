@@ -83,5 +83,5 @@ func TestIter8sFinalizerIsNothingToAnOperatorThatKnowsNothingOfIt(t *testing.T) 
 // carryingFinalizer is a Deployment as Iter8's controller left it.
 func carryingFinalizer(name, available string) string {
 	return "{apiVersion: apps/v1, kind: Deployment, metadata: {name: " + name + ", finalizers: [example.com/other, iter8.tools/finalizer]}, " +
-		"status: {conditions: [{type: Available, status: '" + available + "'}]}}"
+		"status: {availableReplicas: 1, conditions: [{type: Available, status: '" + available + "'}]}}"
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -61,8 +62,10 @@ var (
 	serviceKind       = schema.GroupKind{Kind: "Service"}
 	endpointSliceKind = schema.GroupVersionKind{Group: "discovery.k8s.io", Version: "v1", Kind: "EndpointSlice"}
 
+	deploymentKind = schema.GroupKind{Group: "apps", Kind: "Deployment"}
+
 	conditionsOfKind = map[schema.GroupKind][]string{
-		{Group: "apps", Kind: "Deployment"}:                    {"Available"},
+		deploymentKind: {"Available"},
 		{Group: "serving.kserve.io", Kind: "InferenceService"}: {"Ready"},
 		{Group: "serving.knative.dev", Kind: "Service"}:        {"Ready"},
 	}
@@ -104,7 +107,9 @@ func (o *Observer) summarize(target watch.Target, u *unstructured.Unstructured) 
 	}
 	if target.GroupKind() == serviceKind {
 		selector, _, _ := unstructured.NestedMap(u.Object, "spec", "selector")
-		kept.byEndpoints = len(selector) > 0
+		// An ExternalName Service has no endpoints, whatever selector it was left with.
+		kind, _, _ := unstructured.NestedString(u.Object, "spec", "type")
+		kept.byEndpoints = len(selector) > 0 && kind != string(corev1.ServiceTypeExternalName)
 	}
 	kept.verdict = o.judge(target.GroupKind(), kept.conditions, u)
 	return kept
@@ -117,21 +122,44 @@ func (o *Observer) judge(kind schema.GroupKind, conditions map[string]condition,
 		return judgeConditions(types, conditions)
 	}
 	if types, ok := conditionsOfKind[kind]; ok {
-		return judgeConditions(types, conditions)
+		judged := judgeConditions(types, conditions)
+		if judged.state == Ready && kind == deploymentKind { // which is Available with 0 replicas, too
+			return judgeAvailablePods("availableReplicas", u)
+		}
+		return judged
 	}
 	if field, ok := availablePodsOfKind[kind]; ok {
-		if n, _, _ := unstructured.NestedInt64(u.Object, "status", field); n > 0 {
-			return verdict{state: Ready}
-		}
-		return verdict{NotReady, "has no available Pod"}
+		return judgeAvailablePods(field, u)
 	}
-	if existingIsReady[kind] || kind == serviceKind {
+	switch {
+	case existingIsReady[kind] || kind == serviceKind:
 		return verdict{state: Ready}
+	case kind == endpointSliceKind.GroupKind():
+		return judgeEndpoints(hasReadyEndpoint(u))
 	}
-	if _, ok := conditions["Ready"]; ok {
-		return judgeConditions([]string{"Ready"}, conditions)
+	for _, t := range summaryConditions {
+		if _, ok := conditions[t]; ok {
+			return judgeConditions([]string{t}, conditions)
+		}
 	}
 	return judgeStatus(u)
+}
+
+// summaryConditions are those by which a resource of any kind may say that it can be used; the first that it has counts.
+var summaryConditions = []string{"Ready", "Available"}
+
+func judgeAvailablePods(field string, u *unstructured.Unstructured) verdict {
+	if n, _, _ := unstructured.NestedInt64(u.Object, "status", field); n > 0 {
+		return verdict{state: Ready}
+	}
+	return verdict{NotReady, "has no available Pod"}
+}
+
+func judgeEndpoints(ready bool) verdict {
+	if ready {
+		return verdict{state: Ready}
+	}
+	return verdict{NotReady, "has no ready endpoint"}
 }
 
 func judgeConditions(types []string, conditions map[string]condition) verdict {
@@ -147,7 +175,12 @@ func judgeConditions(types []string, conditions map[string]condition) verdict {
 	return verdict{state: Ready}
 }
 
+// judgeStatus asks kstatus, which takes an object that has no status for one that needs none: here it is one that its
+// controller has not looked at yet.
 func judgeStatus(u *unstructured.Unstructured) verdict {
+	if fields, _, _ := unstructured.NestedMap(u.Object, "status"); len(fields) == 0 {
+		return verdict{NotReady, "has no status yet"}
+	}
 	result, err := status.Compute(u)
 	switch {
 	case err != nil:

@@ -15,7 +15,7 @@ import (
 // is in TestAServiceIsReadyByItsEndpoints.
 func TestWhatReadyMeansForAKind(t *testing.T) {
 	deployment := func(rest string) string {
-		return "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 2}, spec: {replicas: 1}, status: {" + rest + "}}"
+		return "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a, generation: 2}, spec: {replicas: 1}, status: {availableReplicas: 1, " + rest + "}}"
 	}
 	custom := func(rest string) string {
 		return "{apiVersion: example.com/v1, kind: Model, metadata: {name: a, generation: 2}, status: {" + rest + "}}"
@@ -39,38 +39,54 @@ func TestWhatReadyMeansForAKind(t *testing.T) {
 			deployment("conditions: [{type: Available, status: Unknown, reason: Lost}]"), NotReady, "has condition Available Unknown: Lost"},
 		"a Deployment that is new":                 {deployment(""), NotReady, "has no condition Available yet"},
 		"a Deployment with another condition only": {deployment("conditions: [{type: Progressing, status: 'True'}]"), NotReady, "has no condition Available yet"},
-		"a Deployment without status":              {"{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}", NotReady, "has no condition Available yet"},
+		"a Deployment at 0 replicas, which is Available": {
+			"{apiVersion: apps/v1, kind: Deployment, spec: {replicas: 0}, status: {observedGeneration: 1, conditions: [{type: Available, status: 'True', reason: MinimumReplicasAvailable}]}}",
+			NotReady, "has no available Pod"},
+		"a StatefulSet at 0 replicas": {
+			"{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 0}, status: {observedGeneration: 1, replicas: 0, availableReplicas: 0}}", NotReady, "has no available Pod"},
+		"a Deployment without status": {"{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}", NotReady, "has no condition Available yet"},
 
-		"a StatefulSet with an available Pod":                      {"{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 3}, status: {replicas: 3, availableReplicas: 1, readyReplicas: 1}}", Ready, ""},
-		"a StatefulSet without one":                                {"{apiVersion: apps/v1, kind: StatefulSet, status: {replicas: 3, readyReplicas: 3, availableReplicas: 0}}", NotReady, "has no available Pod"},
-		"a StatefulSet without status":                             {"{apiVersion: apps/v1, kind: StatefulSet}", NotReady, "has no available Pod"},
-		"a ReplicaSet with an available Pod":                       {"{apiVersion: apps/v1, kind: ReplicaSet, status: {availableReplicas: 2}}", Ready, ""},
-		"a ReplicaSet without one":                                 {"{apiVersion: apps/v1, kind: ReplicaSet, status: {replicas: 2}}", NotReady, "has no available Pod"},
-		"a DaemonSet with an available Pod":                        {"{apiVersion: apps/v1, kind: DaemonSet, status: {desiredNumberScheduled: 3, numberAvailable: 1}}", Ready, ""},
-		"a DaemonSet without one":                                  {"{apiVersion: apps/v1, kind: DaemonSet, status: {desiredNumberScheduled: 3, numberReady: 3, availableReplicas: 3}}", NotReady, "has no available Pod"},
-		"a Service without a selector":                             {"{apiVersion: v1, kind: Service, spec: {type: ExternalName, externalName: example.com}}", Ready, ""},
-		"a Service with an empty selector":                         {"{apiVersion: v1, kind: Service, spec: {selector: {}}}", Ready, ""},
-		"a Service without a selector that awaits a load balancer": {"{apiVersion: v1, kind: Service, spec: {type: LoadBalancer}, status: {loadBalancer: {}}}", Ready, ""},
-		"a ConfigMap with a status of its own":                     {"{apiVersion: v1, kind: ConfigMap, status: {conditions: [{type: Ready, status: 'False'}]}}", Ready, ""},
-		"a ConfigMap":                                              {"{apiVersion: v1, kind: ConfigMap}", Ready, ""},
-		"a Secret":                                                 {"{apiVersion: v1, kind: Secret, type: Opaque}", Ready, ""},
-		"an InferenceService that is Ready":                        {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, status: {conditions: [{type: PredictorReady, status: 'True'}, {type: Ready, status: 'True'}]}}", Ready, ""},
-		"an InferenceService that isn't":                           {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, status: {conditions: [{type: Ready, status: 'False', reason: Loading, message: wait}]}}", NotReady, "has condition Ready False: Loading: wait"},
-		"an InferenceService that is new":                          {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService}", NotReady, "has no condition Ready yet"},
-		"a Service of Knative that is Ready":                       {"{apiVersion: serving.knative.dev/v1, kind: Service, spec: {selector: {a: b}}, status: {conditions: [{type: Ready, status: 'True'}]}}", Ready, ""},
-		"a Service of Knative that is new":                         {"{apiVersion: serving.knative.dev/v1, kind: Service}", NotReady, "has no condition Ready yet"},
-		"a custom resource that is Ready":                          {custom("conditions: [{type: Ready, status: 'True'}]"), Ready, ""},
-		"a custom resource that isn't":                             {custom("conditions: [{type: Ready, status: 'False', reason: Loading, message: 'step 1: download'}]"), NotReady, "has condition Ready False: Loading: step 1: download"},
-		"a custom resource of whose Ready nobody can tell":         {custom("conditions: [{type: Ready, status: Unknown, reason: Lost}]"), NotReady, "has condition Ready Unknown: Lost"},
+		"a StatefulSet with an available Pod":                             {"{apiVersion: apps/v1, kind: StatefulSet, spec: {replicas: 3}, status: {replicas: 3, availableReplicas: 1, readyReplicas: 1}}", Ready, ""},
+		"a StatefulSet without one":                                       {"{apiVersion: apps/v1, kind: StatefulSet, status: {replicas: 3, readyReplicas: 3, availableReplicas: 0}}", NotReady, "has no available Pod"},
+		"a StatefulSet without status":                                    {"{apiVersion: apps/v1, kind: StatefulSet}", NotReady, "has no available Pod"},
+		"a ReplicaSet with an available Pod":                              {"{apiVersion: apps/v1, kind: ReplicaSet, status: {availableReplicas: 2}}", Ready, ""},
+		"a ReplicaSet without one":                                        {"{apiVersion: apps/v1, kind: ReplicaSet, status: {replicas: 2}}", NotReady, "has no available Pod"},
+		"a DaemonSet with an available Pod":                               {"{apiVersion: apps/v1, kind: DaemonSet, status: {desiredNumberScheduled: 3, numberAvailable: 1}}", Ready, ""},
+		"a DaemonSet without one":                                         {"{apiVersion: apps/v1, kind: DaemonSet, status: {desiredNumberScheduled: 3, numberReady: 3, availableReplicas: 3}}", NotReady, "has no available Pod"},
+		"a Service without a selector":                                    {"{apiVersion: v1, kind: Service, spec: {type: ExternalName, externalName: example.com}}", Ready, ""},
+		"an ExternalName Service with the selector that it was left with": {"{apiVersion: v1, kind: Service, spec: {type: ExternalName, externalName: example.com, selector: {app: a}}}", Ready, ""},
+		"an EndpointSlice with a ready endpoint":                          {"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, endpoints: [{addresses: [10.0.0.1], conditions: {ready: true}}]}", Ready, ""},
+		"an EndpointSlice without one":                                    {"{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, endpoints: [{addresses: [10.0.0.1], conditions: {ready: false}}]}", NotReady, "has no ready endpoint"},
+		"a Service with an empty selector":                                {"{apiVersion: v1, kind: Service, spec: {selector: {}}}", Ready, ""},
+		"a Service without a selector that awaits a load balancer":        {"{apiVersion: v1, kind: Service, spec: {type: LoadBalancer}, status: {loadBalancer: {}}}", Ready, ""},
+		"a ConfigMap with a status of its own":                            {"{apiVersion: v1, kind: ConfigMap, status: {conditions: [{type: Ready, status: 'False'}]}}", Ready, ""},
+		"a ConfigMap":                                                     {"{apiVersion: v1, kind: ConfigMap}", Ready, ""},
+		"a Secret":                                                        {"{apiVersion: v1, kind: Secret, type: Opaque}", Ready, ""},
+		"an InferenceService that is Ready":                               {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, status: {conditions: [{type: PredictorReady, status: 'True'}, {type: Ready, status: 'True'}]}}", Ready, ""},
+		"an InferenceService that isn't":                                  {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService, status: {conditions: [{type: Ready, status: 'False', reason: Loading, message: wait}]}}", NotReady, "has condition Ready False: Loading: wait"},
+		"an InferenceService that is new":                                 {"{apiVersion: serving.kserve.io/v1beta1, kind: InferenceService}", NotReady, "has no condition Ready yet"},
+		"a Service of Knative that is Ready":                              {"{apiVersion: serving.knative.dev/v1, kind: Service, spec: {selector: {a: b}}, status: {conditions: [{type: Ready, status: 'True'}]}}", Ready, ""},
+		"a Service of Knative that is new":                                {"{apiVersion: serving.knative.dev/v1, kind: Service}", NotReady, "has no condition Ready yet"},
+		"a custom resource that is Ready":                                 {custom("conditions: [{type: Ready, status: 'True'}]"), Ready, ""},
+		"a custom resource that isn't":                                    {custom("conditions: [{type: Ready, status: 'False', reason: Loading, message: 'step 1: download'}]"), NotReady, "has condition Ready False: Loading: step 1: download"},
+		"a custom resource of whose Ready nobody can tell":                {custom("conditions: [{type: Ready, status: Unknown, reason: Lost}]"), NotReady, "has condition Ready Unknown: Lost"},
 		"a custom resource with a new spec is judged by what stands": {
 			custom("observedGeneration: 1, conditions: [{type: Ready, status: 'True', observedGeneration: 1}]"), Ready, ""},
-		"a custom resource without conditions is Current to kstatus": {custom(""), Ready, ""},
+		"a custom resource without conditions is Current to kstatus": {custom("phase: Loaded"), Ready, ""},
+		"a custom resource that was just made":                       {"{apiVersion: example.com/v1, kind: Model, metadata: {name: a, generation: 1}, spec: {size: 3}}", NotReady, "has no status yet"},
+		"a custom resource with an empty status":                     {custom(""), NotReady, "has no status yet"},
+		"a custom resource that is Available":                        {custom("conditions: [{type: Available, status: 'True'}]"), Ready, ""},
+		"a Rollout that is Degraded": {
+			"{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: a, generation: 2}, status: {observedGeneration: '2', phase: Degraded, conditions: [" +
+				"{type: Progressing, status: 'False', reason: ProgressDeadlineExceeded}, {type: Available, status: 'False', reason: AvailableReason, message: not available}]}}",
+			NotReady, "has condition Available False: AvailableReason: not available"},
+		"Ready counts more than Available": {custom("conditions: [{type: Available, status: 'True'}, {type: Ready, status: 'False', reason: R, message: M}]"), NotReady, "has condition Ready False: R: M"},
 		"a custom resource that kstatus takes for reconciling": {
 			custom("conditions: [{type: Reconciling, status: 'True', reason: Loading, message: loading the model}]"), NotReady, "is InProgress: loading the model"},
 		"a custom resource that kstatus takes for stalled": {
 			custom("conditions: [{type: Stalled, status: 'True', reason: Broken, message: no such model}]"), NotReady, "is Failed: no such model"},
 		"a Job is left to kstatus": {
-			"{apiVersion: batch/v1, kind: Job, metadata: {name: a}, status: {}}", NotReady, "is InProgress: Job not started"},
+			"{apiVersion: batch/v1, kind: Job, metadata: {name: a}, status: {ready: 0}}", NotReady, "is InProgress: Job not started"},
 		"conditions of which one is no object": {custom("conditions: [oops, {type: Ready, status: 'True'}]"), Ready, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

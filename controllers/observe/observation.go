@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -179,16 +180,15 @@ func (o *Observer) observeResource(namespace string, ref *iter8v1alpha1.Resource
 
 // observeEndpoints judges a Service by its EndpointSlices; the error says why these can't be watched any more.
 func (o *Observer) observeEndpoints(service types.NamespacedName) (verdict, error) {
-	slices, state := o.resources.Members(endpointSlices, service)
+	members, state := o.resources.Members(endpointSlices, service)
 	if !state.Synced {
 		return unread(state, endpointSlices), nil
 	}
-	for _, slice := range slices {
-		if slice.ready {
-			return verdict{state: Ready}, state.Err
-		}
+	ready := false
+	for _, slice := range members {
+		ready = ready || slice.ready
 	}
-	return verdict{NotReady, "has no ready endpoint"}, state.Err
+	return judgeEndpoints(ready), state.Err
 }
 
 // unread is the verdict on a resource whose kind isn't listed.
@@ -207,6 +207,9 @@ func unread(state watch.State, target watch.Target) verdict {
 func (o *Observer) validate(namespace string, ref *iter8v1alpha1.ResourceReference) string {
 	if !o.reaches(namespace, ref) {
 		return fmt.Sprintf("is in namespace %s, and this operator does not allow references to other namespaces", ref.Namespace)
+	}
+	if in := resourceName(namespace, ref).Object.Namespace; len(o.namespaces) > 0 && !slices.Contains(o.namespaces, in) {
+		return fmt.Sprintf("is in namespace %s, which this operator does not watch", in)
 	}
 	if ref.ReadyWhen != nil && ref.ReadyWhen.CEL != "" {
 		if _, err := o.expressions.compile(ref.ReadyWhen.CEL); err != nil {

@@ -33,8 +33,8 @@ func TestAnObservationIsPendingWithAnyOfItsVariants(t *testing.T) {
 func cluster(w *world) {
 	w.create(deployments, aDeployment("good", "True"))
 	w.create(deployments, aDeployment("bad", "False"))
-	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: going, deletionTimestamp: '2026-01-01T00:00:00Z'}, status: {conditions: [{type: Available, status: 'True'}]}}")
-	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: good, namespace: elsewhere}, status: {conditions: [{type: Available, status: 'True'}]}}")
+	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: going, deletionTimestamp: '2026-01-01T00:00:00Z'}, status: {availableReplicas: 1, conditions: [{type: Available, status: 'True'}]}}")
+	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: good, namespace: elsewhere}, status: {availableReplicas: 1, conditions: [{type: Available, status: 'True'}]}}")
 	w.create(services, aService("served", "app: a"))
 	w.create(services, aService("unserved", "app: b"))
 	w.create(services, "{apiVersion: v1, kind: Service, metadata: {name: external}, spec: {externalName: example.com}}")
@@ -80,7 +80,7 @@ func TestTheStateOfAVariantsResource(t *testing.T) {
 		"a condition of one's own, of a Service":       {when(service("served"), iter8v1alpha1.ReadyWhen{Conditions: []string{"Blessed"}}), NotReady, "Service served has no condition Blessed yet"},
 		"an expression that is true":                   {withCEL(model("good"), "object.status.phase == 'Loaded'"), Ready, ""},
 		"an expression that is false":                  {withCEL(model("good"), "object.status.phase == 'Lost'"), NotReady, "Model good does not fulfil its readyWhen.cel"},
-		"an expression that fails":                     {withCEL(model("good"), "object.status.size > 1"), Unknown, "Model good has a readyWhen.cel that failed: no such key: size"},
+		"an expression that fails":                     {withCEL(model("good"), "object.status.size > 1"), NotReady, "Model good has a readyWhen.cel that fails on it: it has no field size (for a field that may be absent, write .?size.orValue(…))"},
 		"an expression over what nobody made":          {withCEL(model("none"), "true"), Missing, "Model none does not exist"},
 		"an expression over what is being deleted":     {withCEL(deployment("going"), "true"), Terminating, "Deployment going is being deleted"},
 		"an expression that does not compile":          {withCEL(model("good"), "object."), Invalid, "Model good has a readyWhen.cel that does not compile: ERROR: <input>:1:8: Syntax error: no viable alternative at input '.'\n | object.\n | .......^"},
@@ -117,7 +117,7 @@ func TestReferencesToOtherNamespacesWhereTheyAreAllowed(t *testing.T) {
 	w.follow(s)
 	w.Eventually(w.state(s)).Should(Equal(Variant{Name: "v1", State: Missing, Problems: []Problem{{Missing, "Deployment bad does not exist"}}}))
 	told := w.times(s)()
-	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: bad, namespace: elsewhere}, status: {conditions: [{type: Available, status: 'True'}]}}")
+	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: bad, namespace: elsewhere}, status: {availableReplicas: 1, conditions: [{type: Available, status: 'True'}]}}")
 	w.Eventually(w.state(s)).Should(Equal(Variant{Name: "v1", State: Ready}))
 	w.Eventually(w.times(s)).Should(BeNumerically(">", told))
 }
@@ -125,7 +125,7 @@ func TestReferencesToOtherNamespacesWhereTheyAreAllowed(t *testing.T) {
 func TestNothingIsToldOfResourcesInOtherNamespaces(t *testing.T) {
 	w := newWorld(t)
 	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: theirs, namespace: elsewhere, annotations: {iter8.tools/weight: '20'}}, "+
-		"spec: {template: {metadata: {labels: {secret: plan}}}}, status: {conditions: [{type: Available, status: 'True'}]}}")
+		"spec: {template: {metadata: {labels: {secret: plan}}}}, status: {availableReplicas: 1, conditions: [{type: Available, status: 'True'}]}}")
 	theirs := subject("theirs", deployment("theirs"))
 	theirs.Namespace = "elsewhere"
 	w.follow(theirs)
@@ -143,11 +143,11 @@ func TestTheLabelsOfAVariantsPods(t *testing.T) {
 	w.follow(s)
 	w.Eventually(w.state(s)).Should(HaveField("State", Missing))
 	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: labelled}, "+
-		"spec: {template: {metadata: {labels: {version: v1}}}}, status: {conditions: [{type: Available, status: 'True'}]}}")
+		"spec: {template: {metadata: {labels: {version: v1}}}}, status: {availableReplicas: 1, conditions: [{type: Available, status: 'True'}]}}")
 	w.Eventually(w.state(s)).Should(Equal(Variant{Name: "v1", State: Ready, PodLabels: []map[string]string{nil, {"version": "v1"}}}))
 	told := w.times(s)()
 	w.update(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: labelled}, "+
-		"spec: {template: {metadata: {labels: {version: v2}}}}, status: {conditions: [{type: Available, status: 'True'}]}}")
+		"spec: {template: {metadata: {labels: {version: v2}}}}, status: {availableReplicas: 1, conditions: [{type: Available, status: 'True'}]}}")
 	w.Eventually(w.state(s)).Should(HaveField("PodLabels", Equal([]map[string]string{nil, {"version": "v2"}})))
 	w.Eventually(w.times(s)).Should(BeNumerically(">", told))
 	w.create(deployments, "{apiVersion: apps/v1, kind: Deployment, metadata: {name: other}, spec: {template: {metadata: {labels: {version: v3}}}}}")

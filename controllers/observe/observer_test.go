@@ -86,7 +86,7 @@ func TestAnEndpointSliceMayBeNamedLikeAnyOtherResource(t *testing.T) {
 				do   func()
 				want ResourceState
 			}{
-				{"it comes", func() { w.create(sliceResource, aSlice("web-1", "web", "false")) }, Ready},
+				{"it comes", func() { w.create(sliceResource, aSlice("web-1", "web", "true")) }, Ready},
 				{"it is being deleted", func() {
 					w.update(sliceResource, "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, "+
 						"metadata: {name: web-1, deletionTimestamp: '2026-01-01T00:00:00Z'}, endpoints: []}")
@@ -186,7 +186,7 @@ func TestAnyChangeWakesASubjectWithAnExpression(t *testing.T) {
 // scaled is what a Deployment becomes that is Available before and after.
 func scaled(name string) string {
 	return "{apiVersion: apps/v1, kind: Deployment, metadata: {name: " + name + ", annotations: {a: b}, generation: 2}, spec: {replicas: 3}, " +
-		"status: {replicas: 3, conditions: [{type: Available, status: 'True', reason: Why, message: because, lastUpdateTime: later}]}}"
+		"status: {replicas: 3, availableReplicas: 1, conditions: [{type: Available, status: 'True', reason: Why, message: because, lastUpdateTime: later}]}}"
 }
 
 func TestWatchesComeAndGoWithTheSubjectsThatNeedThem(t *testing.T) {

@@ -198,7 +198,7 @@ func withCEL(ref iter8v1alpha1.ResourceReference, expression string) iter8v1alph
 // aDeployment with a condition Available.
 func aDeployment(name, available string) string {
 	return "{apiVersion: apps/v1, kind: Deployment, metadata: {name: " + name + "}, spec: {replicas: 2}, " +
-		"status: {conditions: [{type: Available, status: '" + available + "', reason: Why, message: because}]}}"
+		"status: {availableReplicas: 1, conditions: [{type: Available, status: '" + available + "', reason: Why, message: because}]}}"
 }
 
 func aService(name, selector string) string {

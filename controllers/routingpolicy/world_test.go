@@ -306,6 +306,6 @@ func aDeployment(available metav1.ConditionStatus) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "apps/v1", "kind": "Deployment",
 		"metadata": map[string]any{"namespace": "test", "name": "web-v2", "labels": map[string]any{iter8v1alpha1.DetectLabel: "true"}},
-		"status":   map[string]any{"conditions": []any{map[string]any{"type": "Available", "status": string(available), "reason": "R", "message": "M"}}},
+		"status":   map[string]any{"availableReplicas": int64(1), "conditions": []any{map[string]any{"type": "Available", "status": string(available), "reason": "R", "message": "M"}}},
 	}}
 }
