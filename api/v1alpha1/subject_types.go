@@ -65,7 +65,7 @@ type ResourceReference struct {
 
 	// readyWhen overrides what ready means for this resource. Absent means: a Deployment is ready when its
 	// condition Available is True and it has an available Pod; a Service with a selector when it has a ready endpoint;
-	// a Service without one, a ConfigMap or a Secret when it exists; anything with a condition Ready, else with a condition
+	// a Service without one or of type ExternalName, a ConfigMap or a Secret when it exists; anything with a condition Ready, else with a condition
 	// Available, when that is True; anything else when it has a status and kstatus says Current.
 	// +optional
 	ReadyWhen *ReadyWhen `json:"readyWhen,omitempty"`

@@ -193,7 +193,7 @@ func TestWeightsBoundTheShare(t *testing.T) {
 		"100": {Share: 100, Variants: []string{"v2"}},
 		"101": invalid(`"101"`), "200": invalid(`"200"`), "1000000": invalid(`"1000000"`), "99999999999999999999": invalid(`"99999999999999999999"`),
 		"-1": invalid(`"-1"`), "+5": invalid(`"+5"`), "5%": invalid(`"5%"`), "0%": invalid(`"0%"`), "2.5": invalid(`"2.5"`), "5.0": invalid(`"5.0"`),
-		"5 5": invalid(`"5 5"`), "\u00205": invalid(`" 5"`), "": invalid(`""`), "1e1": invalid(`"1e1"`), "0x5": invalid(`"0x5"`), "five": invalid(`"five"`), "٥": invalid(`"٥"`),
+		"5 5": invalid(`"5 5"`), "\u00205": invalid(`" 5"`), "\u00205\u0020": invalid(`" 5 "`), "": invalid(`""`), "1e1": invalid(`"1e1"`), "0x5": invalid(`"0x5"`), "five": invalid(`"five"`), "٥": invalid(`"٥"`),
 		strings.Repeat("9", 40): invalid(`"` + strings.Repeat("9", 32) + `..."`),
 	} {
 		t.Run(text, func(t *testing.T) {

@@ -98,8 +98,11 @@ func (e *expressions) evaluate(expression string, content map[string]any) verdic
 	}
 }
 
-// failure returns why an expression failed. Errors may repeat values of the object, which is not everybody's to read: a missing
-// key is named where it stands in the expression, and of other errors is said what is known to hold no value.
+// missingKey begins the error of an expression that asks for a field that isn't there.
+const missingKey = "no such key: "
+
+// failure returns why an expression failed. Errors may repeat values of the object, which a reader of the Subject may lack the
+// right to read: a missing key is only named where it stands in the expression, and other errors only where they hold no value.
 func failure(expression string, err error) string {
 	if key, ok := strings.CutPrefix(err.Error(), missingKey); ok && strings.Contains(expression, key) {
 		return fmt.Sprintf("it has no field %s (for a field that may be absent, write .?%s.orValue(…))", key, key)
@@ -111,6 +114,3 @@ func failure(expression string, err error) string {
 	}
 	return "a value is not one that the expression can take"
 }
-
-// missingKey begins the error of an expression that asks for a field that isn't there.
-const missingKey = "no such key: "

@@ -57,21 +57,20 @@ type verdict struct {
 	message string
 }
 
-// The kinds that are ready by conditions of theirs, or that have a rule of their own.
+// The kinds that have a rule of their own. One that is in both tables is ready by both.
 var (
 	serviceKind       = schema.GroupKind{Kind: "Service"}
 	endpointSliceKind = schema.GroupVersionKind{Group: "discovery.k8s.io", Version: "v1", Kind: "EndpointSlice"}
 
-	deploymentKind = schema.GroupKind{Group: "apps", Kind: "Deployment"}
-
 	conditionsOfKind = map[schema.GroupKind][]string{
-		deploymentKind: {"Available"},
+		{Group: "apps", Kind: "Deployment"}:                    {"Available"}, // which it is at 0 replicas, too
 		{Group: "serving.kserve.io", Kind: "InferenceService"}: {"Ready"},
 		{Group: "serving.knative.dev", Kind: "Service"}:        {"Ready"},
 	}
 	// A workload in the middle of a rolling update is available all the same, so these count Pods in place
 	// of asking kstatus, which would wait for the update's end.
 	availablePodsOfKind = map[schema.GroupKind]string{
+		{Group: "apps", Kind: "Deployment"}:  "availableReplicas",
 		{Group: "apps", Kind: "StatefulSet"}: "availableReplicas",
 		{Group: "apps", Kind: "ReplicaSet"}:  "availableReplicas",
 		{Group: "apps", Kind: "DaemonSet"}:   "numberAvailable",
@@ -111,35 +110,32 @@ func (o *Observer) summarize(target watch.Target, u *unstructured.Unstructured) 
 		kind, _, _ := unstructured.NestedString(u.Object, "spec", "type")
 		kept.byEndpoints = len(selector) > 0 && kind != string(corev1.ServiceTypeExternalName)
 	}
-	kept.verdict = o.judge(target.GroupKind(), kept.conditions, u)
+	kept.verdict = o.judge(target.GroupKind(), kept, u)
 	return kept
 }
 
 // judge applies the rule of the resource's kind. What a controller said of an earlier generation stands until
 // it has looked at the present one: a change of the spec alone makes nothing unavailable.
-func (o *Observer) judge(kind schema.GroupKind, conditions map[string]condition, u *unstructured.Unstructured) verdict {
+func (o *Observer) judge(kind schema.GroupKind, kept *object, u *unstructured.Unstructured) verdict {
 	if types, ok := o.conditions[kind]; ok {
-		return judgeConditions(types, conditions)
+		return judgeConditions(types, kept.conditions)
 	}
-	if types, ok := conditionsOfKind[kind]; ok {
-		judged := judgeConditions(types, conditions)
-		if judged.state == Ready && kind == deploymentKind { // which is Available with 0 replicas, too
-			return judgeAvailablePods("availableReplicas", u)
-		}
+	types, byConditions := conditionsOfKind[kind]
+	if judged := judgeConditions(types, kept.conditions); judged.state != Ready {
 		return judged
 	}
-	if field, ok := availablePodsOfKind[kind]; ok {
-		return judgeAvailablePods(field, u)
-	}
+	field, byPods := availablePodsOfKind[kind]
 	switch {
-	case existingIsReady[kind] || kind == serviceKind:
+	case byPods:
+		return judgeAvailablePods(field, u)
+	case byConditions, existingIsReady[kind], kind == serviceKind:
 		return verdict{state: Ready}
 	case kind == endpointSliceKind.GroupKind():
-		return judgeEndpoints(hasReadyEndpoint(u))
+		return judgeEndpoints(kept.ready)
 	}
 	for _, t := range summaryConditions {
-		if _, ok := conditions[t]; ok {
-			return judgeConditions([]string{t}, conditions)
+		if _, ok := kept.conditions[t]; ok {
+			return judgeConditions([]string{t}, kept.conditions)
 		}
 	}
 	return judgeStatus(u)

@@ -35,7 +35,7 @@ func TestWhatReadyMeansForAKind(t *testing.T) {
 		"a Deployment that was not Available before its new spec": {
 			deployment("observedGeneration: 1, conditions: [{type: Available, status: 'False', reason: MinimumReplicasUnavailable, message: no minimum}]"),
 			NotReady, "has condition Available False: MinimumReplicasUnavailable: no minimum"},
-		"a Deployment of which nobody can tell": {
+		"a Deployment whose Available is Unknown": {
 			deployment("conditions: [{type: Available, status: Unknown, reason: Lost}]"), NotReady, "has condition Available Unknown: Lost"},
 		"a Deployment that is new":                 {deployment(""), NotReady, "has no condition Available yet"},
 		"a Deployment with another condition only": {deployment("conditions: [{type: Progressing, status: 'True'}]"), NotReady, "has no condition Available yet"},
@@ -69,7 +69,7 @@ func TestWhatReadyMeansForAKind(t *testing.T) {
 		"a Service of Knative that is new":                                {"{apiVersion: serving.knative.dev/v1, kind: Service}", NotReady, "has no condition Ready yet"},
 		"a custom resource that is Ready":                                 {custom("conditions: [{type: Ready, status: 'True'}]"), Ready, ""},
 		"a custom resource that isn't":                                    {custom("conditions: [{type: Ready, status: 'False', reason: Loading, message: 'step 1: download'}]"), NotReady, "has condition Ready False: Loading: step 1: download"},
-		"a custom resource of whose Ready nobody can tell":                {custom("conditions: [{type: Ready, status: Unknown, reason: Lost}]"), NotReady, "has condition Ready Unknown: Lost"},
+		"a custom resource whose Ready is Unknown":                        {custom("conditions: [{type: Ready, status: Unknown, reason: Lost}]"), NotReady, "has condition Ready Unknown: Lost"},
 		"a custom resource with a new spec is judged by what stands": {
 			custom("observedGeneration: 1, conditions: [{type: Ready, status: 'True', observedGeneration: 1}]"), Ready, ""},
 		"a custom resource without conditions is Current to kstatus": {custom("phase: Loaded"), Ready, ""},

@@ -184,11 +184,7 @@ func (o *Observer) observeEndpoints(service types.NamespacedName) (verdict, erro
 	if !state.Synced {
 		return unread(state, endpointSlices), nil
 	}
-	ready := false
-	for _, slice := range members {
-		ready = ready || slice.ready
-	}
-	return judgeEndpoints(ready), state.Err
+	return judgeEndpoints(slices.ContainsFunc(members, func(slice *object) bool { return slice.ready })), state.Err
 }
 
 // unread is the verdict on a resource whose kind isn't listed.
