@@ -1,7 +1,6 @@
 package guard
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -35,7 +34,7 @@ func FuzzGuard(f *testing.F) {
 	for _, seed := range []string{
 		good, route("name: web"), route("name: web, namespace: other"), route("name: web, ownerReferences: {kind: Pod}"),
 		route("name: web, labels: {app.kubernetes.io/managed-by: Helm, a: 1}"), route("name: web, annotations: {helm.sh/hook: a}"),
-		route("name: a/../b, finalizers: x, generateName: 1"), "apiVersion: v1\nkind: Secret\nmetadata: {name: a}", "metadata: []", "a: &a [*a]",
+		route("name: a/../b, finalizers: x, generateName: 1"), "apiVersion: v1\nkind: Secret\nmetadata: {name: a}", "metadata: []", "a: &a [*a]", route("name: web, Annotations: {helm.sh/hook: a}"), route("name: web, annotations: {helm.sh/hooks: a}"),
 	} {
 		f.Add(seed)
 	}
@@ -58,7 +57,7 @@ func FuzzGuard(f *testing.F) {
 			return
 		}
 		var a accepted
-		g.Expect(json.Unmarshal(data, &a)).To(Succeed())
+		g.Expect(utiljson.Unmarshal(data, &a)).To(Succeed())
 		g.Expect([]string{strings.SplitN(a.APIVersion, "/", 2)[0], a.Kind}).To(Or(
 			Equal([]string{"gateway.networking.k8s.io", "HTTPRoute"}), Equal([]string{"networking.istio.io", "VirtualService"})))
 		g.Expect(a.Metadata.Namespace).To(Or(BeEmpty(), Equal(rules.Namespace)))

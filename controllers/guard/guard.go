@@ -149,7 +149,7 @@ func isSet(value any) bool {
 // forbiddenAnnotation says why a rendered object may not carry an annotation.
 func forbiddenAnnotation(name string) (why string, forbidden bool) {
 	switch {
-	case name == "helm.sh/hook", strings.HasPrefix(name, "helm.sh/hook-"):
+	case strings.HasPrefix(name, "helm.sh/hook"):
 		return "and Helm's hooks are not run", true
 	case name == "helm.sh/resource-policy":
 		return "which the operator doesn't keep to: what leaves the render is deleted", true
