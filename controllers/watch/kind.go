@@ -2,13 +2,9 @@ package watch
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -18,14 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
-)
-
-// What State.Err wraps where a kind can't be watched at all.
-var (
-	// ErrNotServed: the cluster does not serve the kind, in that version. It is asked again, with growing delays.
-	ErrNotServed = errors.New("the cluster does not serve this kind")
-	// ErrClusterScoped: objects of the kind have no namespace, and Subjects and policies only deal with such.
-	ErrClusterScoped = errors.New("the kind is cluster-scoped")
+	"k8s.io/utils/ptr"
 )
 
 const (
@@ -53,13 +42,6 @@ type scope struct {
 	synced              bool
 	// list and watch are apart, since what may be listed and not watched is listed again and again.
 	list, watch reading
-}
-
-// reading is how the last tries to read something went.
-type reading struct {
-	err         error
-	failedSince time.Time
-	contact     time.Time
 }
 
 func (s *Set[T]) start(target Target) *kindWatch {
@@ -114,14 +96,12 @@ func (s *Set[T]) discover(ctx context.Context, target Target, w *kindWatch) (sch
 	err := backoff.DelayFunc().Until(ctx, true, true, func(context.Context) (bool, error) {
 		mapping, err := s.options.Mapper.RESTMapping(target.GroupKind(), target.Version)
 		switch {
-		case meta.IsNoMatchError(err):
-			err = ErrNotServed
 		case err == nil && !target.ClusterScoped && mapping.Scope.Name() != meta.RESTScopeNameNamespace:
 			err = ErrClusterScoped
 		case err == nil:
 			resource = mapping.Resource
 		}
-		s.record(target, w, &w.discovery, err, err)
+		s.record(target, w, &w.discovery, failure("discover "+target.GroupKind().String(), err))
 		return err == nil, nil
 	})
 	return resource, err
@@ -151,14 +131,16 @@ func (s *Set[T]) informer(target Target, w *kindWatch, of *scope, resource schem
 	listerWatcher := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			list, err := client.List(ctx, narrow(o))
-			s.record(target, w, &of.list, err, refusal("list", resource, err))
+			if err != nil || list.GetContinue() == "" { // a page is no list yet
+				s.record(target, w, &of.list, failure("list "+resource.GroupResource().String(), err))
+			}
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			events, err := client.Watch(ctx, narrow(o))
-			s.record(target, w, &of.watch, err, refusal("watch", resource, err))
-			if err == nil { // what streams the list isn't listed
-				s.record(target, w, &of.list, nil, nil)
+			s.record(target, w, &of.watch, failure("watch "+resource.GroupResource().String(), err))
+			if err == nil && ptr.Deref(o.SendInitialEvents, false) { // then nothing is listed but by this stream
+				events = afterInitialEvents(events, func() { s.record(target, w, &of.list, nil) })
 			}
 			return events, err
 		},
@@ -238,80 +220,19 @@ func (s *Set[T]) changed(target Target, before, after T) {
 	}
 }
 
-// refusal returns the error that is a state of the target: what the cluster answers to the operator's asking at all.
-// Anything that passes by itself (a dropped connection, an expired watch) is not.
-func refusal(verb string, resource schema.GroupVersionResource, err error) error {
-	switch {
-	case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
-		return ErrNotServed
-	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		return fmt.Errorf("may not %s %s: %w", verb, resource.GroupResource(), err)
-	default:
-		return nil
-	}
-}
-
-// record notes how a try to read went: an error, and what of it is a state of the target. An answer ends such a state; what
-// passes by itself doesn't.
-func (s *Set[T]) record(target Target, w *kindWatch, r *reading, err, state error) {
-	w.mu.Lock()
-	before, now := r.err, time.Now()
-	if err == nil {
-		*r = reading{contact: now}
-	} else {
-		if r.failedSince.IsZero() {
-			r.failedSince = now
-		}
-		if state != nil {
-			r.err = state
-		}
-		if isAnswer(err) {
-			r.contact = now
-		}
-	}
-	changed := (before == nil) != (r.err == nil)
-	w.mu.Unlock()
-	if changed {
-		s.notifyState(target)
-	}
-}
-
-// isAnswer reports whether an error is what the cluster says of the request, and not that it has no answer now.
-func isAnswer(err error) bool {
-	if errors.Is(err, ErrNotServed) || errors.Is(err, ErrClusterScoped) {
-		return true
-	}
-	var status apierrors.APIStatus
-	return errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError && status.Status().Code != http.StatusTooManyRequests
-}
-
 // read returns the stores that may hold objects of a namespace, and how far they can be relied on.
 func (w *kindWatch) read(namespace string) ([]cache.Indexer, State) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	state := State{Synced: len(w.scopes) > 0}
-	state.add(w.discovery)
+	state := w.discovery.state()
+	state.Synced = len(w.scopes) > 0
 	var stores []cache.Indexer
 	for _, scope := range w.scopes {
 		if scope.namespace == metav1.NamespaceAll || scope.namespace == namespace {
 			stores = append(stores, scope.store)
+			state = state.And(scope.list.state()).And(scope.watch.state())
 			state.Synced = state.Synced && scope.synced
-			state.add(scope.list)
-			state.add(scope.watch)
 		}
 	}
 	return stores, state
-}
-
-// add has a reading count: the first refusal, the earliest failure and the latest contact.
-func (s *State) add(r reading) {
-	if s.Err == nil {
-		s.Err = r.err
-	}
-	if s.UnreadableSince.IsZero() || !r.failedSince.IsZero() && r.failedSince.Before(s.UnreadableSince) {
-		s.UnreadableSince = r.failedSince
-	}
-	if r.contact.After(s.LastContact) {
-		s.LastContact = r.contact
-	}
 }

@@ -10,7 +10,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,22 +34,6 @@ type Name struct {
 	Target
 	Object types.NamespacedName
 }
-
-// State is how far what is known of a target in a namespace can be relied on.
-type State struct {
-	// Synced reports whether every object that was there at the start has been read. Until then nothing is known.
-	Synced bool
-	// Err is why the target can't be listed or watched, where that is an answer of the cluster's and no fault that
-	// passes by itself, or why its kind can't be found out. What was read before stays in the store.
-	Err error
-	// UnreadableSince is when reading began to fail, for whatever cause; zero while it works.
-	UnreadableSince time.Time
-	// LastContact is when the apiserver last answered a list or a watch; zero before it ever has.
-	LastContact time.Time
-}
-
-// Pending reports whether the first list isn't through and nothing was refused so far: the answer comes by itself.
-func (s State) Pending() bool { return !s.Synced && s.Err == nil }
 
 // Object is what Transform keeps of an object, a pointer: something with the metadata that it is stored by.
 type Object interface {
@@ -186,14 +169,10 @@ func (s *Set[T]) Targets() []Target {
 }
 
 // Get returns what is kept of an object, nil if there is none, and how far that can be relied on. A target that has no
-// follower is pending.
+// follower is pending, in a namespace that is watched.
 func (s *Set[T]) Get(name Name) (T, State) {
 	var none T
-	w := s.watch(name.Target)
-	if w == nil {
-		return none, State{}
-	}
-	stores, state := w.read(name.Object.Namespace)
+	stores, state := s.read(name.Target, name.Object.Namespace)
 	for _, store := range stores {
 		if object, ok, err := store.GetByKey(cache.NamespacedNameAsObjectName(name.Object).String()); err == nil && ok {
 			return object.(T), state
@@ -204,11 +183,7 @@ func (s *Set[T]) Get(name Name) (T, State) {
 
 // Members returns what is kept of the objects that MemberOf says are part of another one, in the latter's namespace.
 func (s *Set[T]) Members(target Target, of types.NamespacedName) ([]T, State) {
-	w := s.watch(target)
-	if w == nil {
-		return nil, State{}
-	}
-	stores, state := w.read(of.Namespace)
+	stores, state := s.read(target, of.Namespace)
 	var members []T
 	for _, store := range stores {
 		objects, err := store.ByIndex(memberIndex, of.String())
@@ -224,12 +199,22 @@ func (s *Set[T]) Members(target Target, of types.NamespacedName) ([]T, State) {
 
 // State returns how far what is known of a target in a namespace can be relied on.
 func (s *Set[T]) State(target Target, namespace string) State {
-	w := s.watch(target)
-	if w == nil {
-		return State{}
-	}
-	_, state := w.read(namespace)
+	_, state := s.read(target, namespace)
 	return state
+}
+
+// read returns the stores that may hold objects of a namespace, and how far they can be relied on.
+func (s *Set[T]) read(target Target, namespace string) ([]cache.Indexer, State) {
+	if !target.ClusterScoped && !slices.Contains(s.options.Namespaces, metav1.NamespaceAll) && !slices.Contains(s.options.Namespaces, namespace) {
+		return nil, State{Err: ErrNotWatched}
+	}
+	s.mu.RLock()
+	w := s.watches[target]
+	s.mu.RUnlock()
+	if w == nil {
+		return nil, State{}
+	}
+	return w.read(namespace)
 }
 
 // Notify notifies the followers of an object.
@@ -258,10 +243,4 @@ func (s *Set[T]) notifyState(target Target) {
 	for _, follower := range followers {
 		s.options.Notify(follower)
 	}
-}
-
-func (s *Set[T]) watch(target Target) *kindWatch {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.watches[target]
 }

@@ -3,6 +3,7 @@ package watch
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	. "github.com/onsi/gomega"
@@ -56,8 +57,7 @@ func TestAKindThatCanNotBeWatchedIsSoUntilItCan(t *testing.T) {
 			func(w *world) { w.mapper.fail(apple, nil) },
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		inBubble(t, name, func(t *testing.T) {
 			w := newWorld(t)
 			w.create("test", "boskoop", "red")
 			test.spoil(w)
@@ -92,8 +92,7 @@ func TestARefusalOfTheClusterIsAStateUntilItAnswers(t *testing.T) {
 		"there are too many requests":    {apierrors.NewTooManyRequests("later", 1), BeNil()},
 		"the apiserver can't be reached": {errUnreachable, BeNil()},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		inBubble(t, name, func(t *testing.T) {
 			w := newWorld(t)
 			w.create("test", "boskoop", "red")
 			allow := w.refuse("list", apples, test.answer)
@@ -109,35 +108,49 @@ func TestARefusalOfTheClusterIsAStateUntilItAnswers(t *testing.T) {
 }
 
 func TestWhatWasSeenStaysWhileTheKindCanNotBeWatchedAnyMore(t *testing.T) {
-	w := newWorld(t)
-	w.create("test", "boskoop", "red")
-	allow := w.refuse("watch", apples, apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")))
-	w.set.Follow(someone, []Target{apple}, nil)
-	w.Eventually(w.state(apple)).Should(And(
-		HaveField("Synced", BeTrue()), HaveField("Err", MatchError(HavePrefix("may not watch apples.fruit.io: ")))))
-	w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
-	told := w.notified(someone)()
-	w.Expect(told).To(BeNumerically(">=", 2))
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.create("test", "boskoop", "red")
+		allow := w.refuse("watch", apples, apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")))
+		w.set.Follow(someone, []Target{apple}, nil)
+		w.Eventually(w.state(apple)).Should(And(
+			HaveField("Synced", BeTrue()), HaveField("Err", MatchError(HavePrefix("may not watch apples.fruit.io: ")))))
+		w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
+		told := w.notified(someone)()
+		w.Expect(told).To(BeNumerically(">=", 2))
 
-	allow()
-	w.Eventually(w.state(apple)).Should(works())
-	w.Expect(w.notified(someone)()).To(BeNumerically(">", told))
-	w.update("test", "boskoop", "green")
-	w.Eventually(w.get("test", "boskoop")).Should(Equal("green"))
+		allow()
+		w.Eventually(w.state(apple)).Should(works())
+		w.Expect(w.notified(someone)()).To(BeNumerically(">", told))
+		w.update("test", "boskoop", "green")
+		w.Eventually(w.get("test", "boskoop")).Should(Equal("green"))
+	})
 }
 
-func TestARefusalInOneNamespaceHoldsUpNoOther(t *testing.T) {
-	w := newWorld(t, func(o *Options[*kept]) { o.Namespaces = []string{"test", "elsewhere"} })
-	w.create("test", "boskoop", "red")
-	allow := w.refuse("list", apples, apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")), "elsewhere")
-	elsewhere := func() State { return w.set.State(apple, "elsewhere") }
-	w.set.Follow(someone, []Target{apple}, nil)
-	w.Eventually(w.state(apple)).Should(works())
-	w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
-	w.Eventually(elsewhere).Should(unsynced(MatchError(HavePrefix("may not list"))))
-	w.Consistently(elsewhere).Should(unsynced(HaveOccurred()), "an answer for one namespace does not end the refusal of the other")
-	allow()
-	w.Eventually(elsewhere).Should(works())
+func TestANamespaceThatCanNotBeReadHoldsUpNoOther(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer error
+		words  string
+	}{
+		"it may not be listed": {apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")),
+			"may not list apples.fruit.io: apples.fruit.io is forbidden: not for you"},
+		"the apiserver fails": {apierrors.NewInternalError(errors.New("etcd")), "the apiserver answers with status 500: Internal error occurred: etcd"},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			w := newWorld(t, func(o *Options[*kept]) { o.Namespaces = []string{"test", "elsewhere"} })
+			w.create("test", "boskoop", "red")
+			allow := w.refuse("list", apples, test.answer, "elsewhere")
+			elsewhere := func() State { return w.set.State(apple, "elsewhere") }
+			w.set.Follow(someone, []Target{apple}, nil)
+			w.Eventually(w.state(apple)).Should(works())
+			w.Expect(w.get("test", "boskoop")()).To(Equal("red"))
+			w.Eventually(elsewhere).Should(unsynced(MatchError(test.words)))
+			w.Consistently(elsewhere).Should(unsynced(HaveOccurred()), "an answer for one namespace does not end the failure of the other")
+			w.Expect(w.state(apple)()).To(works())
+			allow()
+			w.Eventually(elsewhere).Should(works())
+		})
+	}
 }
 
 func TestOneOfTwoSelectorsThatIsRefusedRefusesItsNamespace(t *testing.T) {
@@ -163,8 +176,7 @@ func TestWhenReadingFailedFirstAndWhenTheClusterLastAnsweredIsKnown(t *testing.T
 		"the apiserver can't be reached": {errUnreachable, false},
 		"the apiserver is overloaded":    {apierrors.NewTooManyRequests("later", 1), false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		inBubble(t, name, func(t *testing.T) {
 			w := newWorld(t)
 			w.Expect(w.state(apple)()).To(And(HaveField("LastContact", BeZero()), HaveField("UnreadableSince", BeZero())), "before anything is asked for")
 			began := time.Now()
@@ -196,8 +208,7 @@ func TestADiscoveryThatFailsIsNoContact(t *testing.T) {
 		"nobody may ask which there are":    {apierrors.NewForbidden(apples.GroupResource(), "", errUnreachable), true},
 		"there are too many who ask for it": {apierrors.NewTooManyRequests("later", 1), false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+		inBubble(t, name, func(t *testing.T) {
 			w := newWorld(t)
 			began := time.Now()
 			w.mapper.fail(apple, test.err)
@@ -209,12 +220,14 @@ func TestADiscoveryThatFailsIsNoContact(t *testing.T) {
 }
 
 func TestAKindThatNobodyNeedsAnyMoreIsNotLookedForAnyMore(t *testing.T) {
-	w := newWorld(t)
-	w.mapper.remove(apple)
-	w.set.Follow(someone, []Target{apple}, nil)
-	w.Eventually(w.state(apple)).Should(unsynced(MatchError(ErrNotServed)))
-	w.set.Follow(someone, nil, nil)
-	w.mapper.serve(apple, apples, meta.RESTScopeNamespace)
-	w.Consistently(w.calls("list", apples), "1500ms").Should(BeZero())
-	w.Expect(w.state(apple)()).To(Equal(State{}))
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.mapper.remove(apple)
+		w.set.Follow(someone, []Target{apple}, nil)
+		w.Eventually(w.state(apple)).Should(unsynced(MatchError(ErrNotServed)))
+		w.set.Follow(someone, nil, nil)
+		w.mapper.serve(apple, apples, meta.RESTScopeNamespace)
+		w.Consistently(w.calls("list", apples), "1500ms").Should(BeZero())
+		w.Expect(w.state(apple)()).To(Equal(State{}))
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	. "github.com/onsi/gomega"
@@ -56,6 +57,13 @@ type world struct {
 	changes []string
 	told    []string
 	open    map[schema.GroupVersionResource][]*apiwatch.RaceFreeFakeWatcher
+}
+
+// inBubble runs a test in a bubble of goroutines with a clock of its own, which goes on where all of them wait: delays and
+// retries take no time there.
+func inBubble(t *testing.T, name string, test func(*testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
 }
 
 func newWorld(t *testing.T, change ...func(*Options[*kept])) *world {
@@ -291,6 +299,15 @@ func (w *world) watching(resource schema.GroupVersionResource) func() int {
 			}
 		}
 		return open
+	}
+}
+
+// drop ends the open watches on a resource.
+func (w *world) drop(resource schema.GroupVersionResource) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, events := range w.open[resource] {
+		events.Stop()
 	}
 }
 

@@ -1,0 +1,100 @@
+package watch
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+func TestWhatIsToldOfSeveralTries(t *testing.T) {
+	var (
+		fine      error
+		down      = failure("list apples", errors.New("down"))
+		broken    = failure("list apples", errors.New("broken"))
+		forbidden = failure("list apples", apierrors.NewForbidden(apples.GroupResource(), "", errors.New("no")))
+		unserved  = failure("list apples", apierrors.NewNotFound(apples.GroupResource(), ""))
+		expired   = failure("list apples", apierrors.NewResourceExpired("too old"))
+		ahead     = failure("list apples", apierrors.NewTimeoutError("Too large resource version", 1))
+	)
+	ahead.(*fault).cause.(*apierrors.StatusError).ErrStatus.Details.Causes = append(
+		ahead.(*fault).cause.(*apierrors.StatusError).ErrStatus.Details.Causes, tooLarge)
+	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	never := -1
+	for name, test := range map[string]struct {
+		tries []error
+		// after is how many of the tries are made when a fault is told that has lasted.
+		after int
+		told  error
+		since int
+	}{
+		"nothing fails":                                       {[]error{fine, fine}, 2, nil, never},
+		"one try fails":                                       {[]error{fine, down, fine}, never, nil, never},
+		"faults that haven't lasted":                          {[]error{fine, down, broken}, never, nil, never},
+		"a fault that has lasted":                             {[]error{fine, down}, 2, down, 1},
+		"the latest of several faults counts":                 {[]error{down, broken}, 2, broken, 0},
+		"one try that ends otherwise changes no words":        {[]error{down, broken, down, broken}, 1, down, 0},
+		"two that end so do":                                  {[]error{down, broken, broken}, 1, broken, 0},
+		"a refusal is told at once":                           {[]error{fine, forbidden}, never, forbidden, 1},
+		"a refusal that follows faults is, since the first":   {[]error{down, forbidden}, never, forbidden, 0},
+		"a refusal outlasts a fault":                          {[]error{forbidden, down}, 2, forbidden, 0},
+		"a refusal outlasts faults that differ":               {[]error{forbidden, down, broken}, 2, forbidden, 0},
+		"a refusal ends with a fault that comes twice":        {[]error{forbidden, down, down}, never, down, 0},
+		"a refusal ends with another":                         {[]error{forbidden, unserved}, never, unserved, 0},
+		"success ends a refusal":                              {[]error{forbidden, fine}, 2, nil, never},
+		"success ends a fault, and the next is counted anew":  {[]error{down, fine, fine, down}, 4, down, 3},
+		"a version that has expired is no failure":            {[]error{expired, expired}, 2, nil, never},
+		"a version that isn't there yet is no failure":        {[]error{ahead, ahead}, 2, nil, never},
+		"an expired version ends no failure":                  {[]error{down, expired}, 2, down, 0},
+		"an expired version between two faults makes no news": {[]error{down, broken, expired, broken}, 1, broken, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			at := func(try int) time.Time { return began.Add(time.Duration(try) * time.Second) }
+			var r reading
+			for i, try := range test.tries {
+				r.note(try, at(i))
+				if i+1 == test.after {
+					r.tell(r.failedSince)
+				}
+			}
+			want := State{Synced: true, Err: test.told, LastContact: r.contact}
+			if test.since != never {
+				want.UnreadableSince = at(test.since)
+			}
+			g.Expect(r.state()).To(Equal(want))
+		})
+	}
+}
+
+func TestAFaultThatHasEndedIsNotToldLater(t *testing.T) {
+	g := NewWithT(t)
+	first, second := time.Unix(1, 0), time.Unix(2, 0)
+	down := failure("list apples", errors.New("down"))
+	var r reading
+	r.note(down, first)
+	r.note(nil, second)
+	g.Expect(r.tell(first)).To(BeFalse())
+	r.note(down, second)
+	g.Expect(r.tell(first)).To(BeFalse(), "another one has begun since")
+	g.Expect(r.tell(second)).To(BeTrue())
+	g.Expect(r.tell(second)).To(BeFalse(), "it has been told")
+}
+
+func TestTwoTargetsAreReliedOnTogether(t *testing.T) {
+	early, late := time.Unix(1, 0), time.Unix(2, 0)
+	for name, test := range map[string]struct{ one, other, want State }{
+		"both are read": {State{Synced: true, LastContact: early}, State{Synced: true, LastContact: late}, State{Synced: true, LastContact: late}},
+		"one isn't yet": {State{Synced: true, LastContact: late}, State{LastContact: early}, State{LastContact: late}},
+		"one can't be": {State{Synced: true}, State{Synced: true, Err: ErrNotServed, UnreadableSince: late},
+			State{Synced: true, Err: ErrNotServed, UnreadableSince: late}},
+		"neither can be": {State{Synced: true, Err: ErrUnavailable, UnreadableSince: late}, State{Err: ErrNotServed, UnreadableSince: early},
+			State{Err: ErrUnavailable, UnreadableSince: early}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(test.one.And(test.other)).To(Equal(test.want))
+		})
+	}
+}
