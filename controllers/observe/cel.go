@@ -2,12 +2,14 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/interpreter"
 	"k8s.io/apiserver/pkg/cel/environment"
 	"k8s.io/utils/lru"
 )
@@ -81,7 +83,10 @@ func (e *expressions) evaluate(expression string, content map[string]any) verdic
 	ctx, cancel := context.WithTimeout(context.Background(), maxExpressionTime)
 	defer cancel()
 	result, _, err := program.ContextEval(ctx, map[string]any{"object": content})
+	var cancelled interpreter.EvalCancelledError
 	switch {
+	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
+		return verdict{NotReady, fmt.Sprintf("has a readyWhen.cel that costs too much: more than %d of CEL's units", maxExpressionCost)}
 	case err != nil && ctx.Err() != nil: // which a busy machine may be the cause of
 		return verdict{Unknown, fmt.Sprintf("has a readyWhen.cel that took longer than %s", maxExpressionTime)}
 	case err != nil:
@@ -98,8 +103,12 @@ func (e *expressions) evaluate(expression string, content map[string]any) verdic
 	}
 }
 
-// missingKey begins the error of an expression that asks for a field that isn't there.
-const missingKey = "no such key: "
+const (
+	// missingKey begins the error of an expression that asks for a field that isn't there, and noOverload that of one that
+	// compares what can't be compared.
+	missingKey = "no such key: "
+	noOverload = "no such overload"
+)
 
 // failure returns why an expression failed. Errors may repeat values of the object, which a reader of the Subject may lack the
 // right to read: a missing key is only named where it stands in the expression, and other errors only where they hold no value.
@@ -107,10 +116,8 @@ func failure(expression string, err error) string {
 	if key, ok := strings.CutPrefix(err.Error(), missingKey); ok && strings.Contains(expression, key) {
 		return fmt.Sprintf("it has no field %s (for a field that may be absent, write .?%s.orValue(…))", key, key)
 	}
-	for _, harmless := range []string{"no such overload", "operation cancelled"} {
-		if strings.HasPrefix(err.Error(), harmless) {
-			return harmless
-		}
+	if strings.HasPrefix(err.Error(), noOverload) {
+		return noOverload
 	}
 	return "a value is not one that the expression can take"
 }

@@ -1,11 +1,11 @@
 package observe
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -59,8 +59,12 @@ type Variant struct {
 	WeightUnread bool
 	// Problems are the resources that aren't ready, in the order of the spec.
 	Problems []Problem
-	// Stale says of kinds that can't be watched any more why; their resources are judged as last seen.
+	// Stale says of kinds that can't be read any more why; their resources are judged as last seen.
 	Stale []string
+	// UnreadableSince is when reading began to fail of the resources that can't be read, be it from the start (then State is
+	// Unknown) or any more (then it is as last seen); of several the earliest. It is zero where all can be read, and where
+	// one that can makes certain that the variant isn't available. An Invalid reference is none that can't be read.
+	UnreadableSince time.Time
 }
 
 // Problem is why a resource isn't ready.
@@ -97,6 +101,9 @@ func (o *Observer) Observe(subject *iter8v1alpha1.Subject) Observation {
 	return observation
 }
 
+// unavailable reports whether a resource in this state is certainly not available.
+func (s ResourceState) unavailable() bool { return precedence[s] >= precedence[NotReady] }
+
 // precedence of the states of a variant's resources: one that certainly isn't ready decides, whatever is
 // unknown of the others.
 var precedence = map[ResourceState]int{
@@ -105,19 +112,23 @@ var precedence = map[ResourceState]int{
 
 func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alpha1.Variant) Variant {
 	variant := Variant{Name: v.Name, State: Ready}
+	var readings []watch.State
+	certain := false
 	for i := range v.Resources {
 		ref := &v.Resources[i]
 		resource, state := o.resources.Get(resourceName(subject.Namespace, ref))
 		if resource != nil && o.reaches(subject.Namespace, ref) {
 			variant.describe(v.Resources, i, resource)
 		}
-		judged, err := o.observeResource(subject.Namespace, ref)
-		if err != nil {
-			variant.Stale = append(variant.Stale, fmt.Sprintf("%s %s is judged as last seen: %s", ref.Kind, ref.Name, err))
+		judged, reading := o.observeResource(subject.Namespace, ref)
+		readings = append(readings, reading)
+		if reading.Synced && reading.Err != nil {
+			variant.Stale = append(variant.Stale, fmt.Sprintf("%s %s is judged as last seen: %s", ref.Kind, ref.Name, reading.Err))
 		}
 		if judged.state == Ready {
 			continue
 		}
+		certain = certain || judged.state.unavailable() && reading.Err == nil
 		if judged.state == Unknown && !state.Synced {
 			variant.Unread, variant.WeightUnread = true, variant.WeightUnread || i == 0
 		}
@@ -126,7 +137,19 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 		}
 		variant.Problems = append(variant.Problems, Problem{judged.state, fmt.Sprintf("%s %s %s", ref.Kind, ref.Name, judged.message)})
 	}
+	if !certain {
+		variant.UnreadableSince = unreadableSince(readings)
+	}
 	return variant
+}
+
+// unreadableSince returns when the first of some resources couldn't be read any more; the zero time where all can.
+func unreadableSince(readings []watch.State) time.Time {
+	all := watch.State{}
+	for _, reading := range readings {
+		all = all.And(reading)
+	}
+	return all.UnreadableSince
 }
 
 // describe takes over what the resource at a position of the variant's says of itself.
@@ -146,56 +169,56 @@ func (v *Variant) describe(refs []iter8v1alpha1.ResourceReference, position int,
 	}
 }
 
-// observeResource judges one resource; the error says why its kind can't be watched any more.
-func (o *Observer) observeResource(namespace string, ref *iter8v1alpha1.ResourceReference) (verdict, error) {
+// observeResource judges one resource, and returns how far what that is judged by can be relied on.
+func (o *Observer) observeResource(namespace string, ref *iter8v1alpha1.ResourceReference) (verdict, watch.State) {
 	if problem := o.validate(namespace, ref); problem != "" {
-		return verdict{Invalid, problem}, nil
+		return verdict{Invalid, problem}, watch.State{}
 	}
 	name := resourceName(namespace, ref)
 	resource, state := o.resources.Get(name)
 	if !state.Synced {
-		return unread(state, name.Target), nil
+		return unread(state, name.Target)
 	}
 	if resource == nil {
 		if o.unlabelled.lookUp(name) {
-			return verdict{Unlabelled, fmt.Sprintf("exists without the label %s: \"true\", so it is not watched", iter8v1alpha1.DetectLabel)}, state.Err
+			return verdict{Unlabelled, fmt.Sprintf("exists without the label %s: \"true\", so it is not watched", iter8v1alpha1.DetectLabel)}, state
 		}
-		return verdict{Missing, "does not exist"}, state.Err
+		return verdict{Missing, "does not exist"}, state
 	}
 	if resource.terminating {
-		return verdict{Terminating, "is being deleted"}, state.Err
+		return verdict{Terminating, "is being deleted"}, state
 	}
 	switch when := ref.ReadyWhen; {
 	case when == nil && resource.byEndpoints:
-		judged, err := o.observeEndpoints(name.Object)
-		return judged, cmp.Or(state.Err, err)
+		judged, endpoints := o.observeEndpoints(name.Object)
+		return judged, state.And(endpoints)
 	case when == nil:
-		return resource.verdict, state.Err
+		return resource.verdict, state
 	case when.CEL != "":
-		return o.expressions.evaluate(when.CEL, resource.full.Object), state.Err
+		return o.expressions.evaluate(when.CEL, resource.full.Object), state
 	default: // where it only has to exist, there are no conditions
-		return judgeConditions(when.Conditions, resource.conditions), state.Err
+		return judgeConditions(when.Conditions, resource.conditions), state
 	}
 }
 
-// observeEndpoints judges a Service by its EndpointSlices; the error says why these can't be watched any more.
-func (o *Observer) observeEndpoints(service types.NamespacedName) (verdict, error) {
+// observeEndpoints judges a Service by its EndpointSlices.
+func (o *Observer) observeEndpoints(service types.NamespacedName) (verdict, watch.State) {
 	members, state := o.resources.Members(endpointSlices, service)
 	if !state.Synced {
-		return unread(state, endpointSlices), nil
+		return unread(state, endpointSlices)
 	}
-	return judgeEndpoints(slices.ContainsFunc(members, func(slice *object) bool { return slice.ready })), state.Err
+	return judgeEndpoints(slices.ContainsFunc(members, func(slice *object) bool { return slice.ready })), state
 }
 
 // unread is the verdict on a resource whose kind isn't listed.
-func unread(state watch.State, target watch.Target) verdict {
+func unread(state watch.State, target watch.Target) (verdict, watch.State) {
 	switch {
 	case state.Pending():
-		return verdict{Pending, "is being read"}
+		return verdict{Pending, "is being read"}, state
 	case errors.Is(state.Err, watch.ErrClusterScoped):
-		return verdict{Invalid, fmt.Sprintf("can't be watched: %s %s is cluster-scoped", target.GroupVersion(), target.Kind)}
+		return verdict{Invalid, fmt.Sprintf("can't be watched: %s %s is cluster-scoped", target.GroupVersion(), target.Kind)}, watch.State{}
 	default:
-		return verdict{Unknown, fmt.Sprintf("can't be read (%s %s): %s", target.GroupVersion(), target.Kind, state.Err)}
+		return verdict{Unknown, fmt.Sprintf("can't be read (%s %s): %s", target.GroupVersion(), target.Kind, state.Err)}, state
 	}
 }
 
@@ -204,8 +227,8 @@ func (o *Observer) validate(namespace string, ref *iter8v1alpha1.ResourceReferen
 	if !o.reaches(namespace, ref) {
 		return fmt.Sprintf("is in namespace %s, and this operator does not allow references to other namespaces", ref.Namespace)
 	}
-	if in := resourceName(namespace, ref).Object.Namespace; len(o.namespaces) > 0 && !slices.Contains(o.namespaces, in) {
-		return fmt.Sprintf("is in namespace %s, which this operator does not watch", in)
+	if name := resourceName(namespace, ref); errors.Is(o.resources.State(name.Target, name.Object.Namespace).Err, watch.ErrNotWatched) {
+		return fmt.Sprintf("is in namespace %s, which this operator does not watch", name.Object.Namespace)
 	}
 	if ref.ReadyWhen != nil && ref.ReadyWhen.CEL != "" {
 		if _, err := o.expressions.compile(ref.ReadyWhen.CEL); err != nil {

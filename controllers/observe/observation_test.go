@@ -100,7 +100,7 @@ func TestTheStateOfAVariantsResource(t *testing.T) {
 				want.Problems = []Problem{{test.state, test.message}}
 			}
 			before := s.DeepCopy()
-			g.Eventually(w.state(s)).Should(Equal(want))
+			g.Eventually(w.judged(s)).Should(Equal(want))
 			g.Expect(s).To(Equal(before), "the Subject is changed")
 		})
 	}

@@ -59,7 +59,6 @@ type Observer struct {
 	unlabelled          *unlabelled
 	conditions          map[schema.GroupKind][]string
 	allowCrossNamespace bool
-	namespaces          []string // that are watched; none means all
 	onLegacyFinalizer   func(schema.GroupVersionKind, types.NamespacedName)
 	notify              func(subject types.NamespacedName)
 }
@@ -71,7 +70,6 @@ func New(ctx context.Context, options Options) *Observer {
 		expressions:         newExpressions(),
 		conditions:          map[schema.GroupKind][]string{},
 		allowCrossNamespace: options.Config.AllowCrossNamespaceReferences,
-		namespaces:          options.Config.WatchNamespaces,
 		onLegacyFinalizer:   options.OnLegacyFinalizer,
 		notify:              options.Notify,
 	}

@@ -236,7 +236,7 @@ func TestAKindThatCanNotBeWatchedAnyMoreIsJudgedAsLastSeen(t *testing.T) {
 	s := subject("web", deployment("web"), deployment("none"))
 	w.follow(s)
 	const refusal = "may not watch deployments.apps: deployments.apps is forbidden: not for you"
-	w.Eventually(w.state(s)).Should(Equal(Variant{
+	w.Eventually(w.judged(s)).Should(Equal(Variant{
 		Name: "v1", State: Missing,
 		Problems: []Problem{{Missing, "Deployment none does not exist"}},
 		Stale:    []string{"Deployment web is judged as last seen: " + refusal, "Deployment none is judged as last seen: " + refusal},

@@ -32,12 +32,16 @@ func TestAServiceWhoseEndpointsAreNotReadIsNotUnavailable(t *testing.T) {
 		answer error
 		want   Variant
 	}{
-		"they are being read, as after a restart": {errors.New("connection refused"),
-			Variant{Name: "v1", State: Pending, Problems: []Problem{{Pending, "Service web is being read"}}}},
+		"the apiserver doesn't answer": {errors.New("connection refused"),
+			Variant{Name: "v1", State: Unknown, Problems: []Problem{{Unknown, "Service web can't be read (discovery.k8s.io/v1 EndpointSlice): connection refused"}}}},
+		"the apiserver fails": {apierrors.NewInternalError(errors.New("etcd")),
+			Variant{Name: "v1", State: Unknown, Problems: []Problem{{Unknown,
+				"Service web can't be read (discovery.k8s.io/v1 EndpointSlice): the apiserver answers with status 500: Internal error occurred: etcd"}}}},
 		"they may not be read": {errNoSlices,
 			Variant{Name: "v1", State: Unknown, Problems: []Problem{{Unknown, "Service web can't be read (discovery.k8s.io/v1 EndpointSlice): may not list " + whyNoSlices}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			w.create(services, aService("web", "app: web"))
 			w.create(sliceResource, aSlice("web-1", "web", "true"))
@@ -47,13 +51,13 @@ func TestAServiceWhoseEndpointsAreNotReadIsNotUnavailable(t *testing.T) {
 			s := subject("web", service("web"))
 			w.follow(s)
 			w.listedServices()
-			w.Eventually(w.state(s)).Should(Equal(test.want))
-			w.Consistently(w.state(s)).Should(Equal(test.want))
+			w.Eventually(w.judged(s)).Should(Equal(test.want))
+			w.Consistently(w.judged(s)).Should(Equal(test.want))
 
 			w.client.Lock()
 			w.client.ReactionChain = w.client.ReactionChain[1:]
 			w.client.Unlock()
-			w.Eventually(w.state(s)).Should(Equal(Variant{Name: "v1", State: Ready}))
+			w.Eventually(w.judged(s)).Should(Equal(Variant{Name: "v1", State: Ready}))
 		})
 	}
 }
@@ -67,7 +71,7 @@ func TestAServiceWhoseEndpointsCanNotBeWatchedAnyMoreIsJudgedAsLastSeen(t *testi
 	})
 	s := subject("web", service("web"))
 	w.follow(s)
-	w.Eventually(w.state(s)).Should(Equal(Variant{
+	w.Eventually(w.judged(s)).Should(Equal(Variant{
 		Name: "v1", State: Ready, Stale: []string{"Service web is judged as last seen: may not watch " + whyNoSlices},
 	}))
 }

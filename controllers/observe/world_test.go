@@ -88,6 +88,7 @@ func newWorld(t *testing.T, change ...func(*configv1alpha1.OperatorConfiguration
 			w.told[subject]++
 		},
 	})
+	t.Cleanup(w.unlabelled.queue.ShutDown) // whose goroutines have no context
 	return w
 }
 
@@ -159,6 +160,15 @@ func (w *world) times(subject *iter8v1alpha1.Subject) func() int {
 // state polls the only variant of a Subject.
 func (w *world) state(subject *iter8v1alpha1.Subject) func() Variant {
 	return func() Variant { return w.Observe(subject).Variants[0] }
+}
+
+// judged polls it without the time that it couldn't be read since, of which there are tests of their own.
+func (w *world) judged(subject *iter8v1alpha1.Subject) func() Variant {
+	return func() Variant {
+		variant := w.state(subject)()
+		variant.UnreadableSince = time.Time{}
+		return variant
+	}
 }
 
 // targetOf is what is watched for a reference.
