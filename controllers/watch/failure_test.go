@@ -18,8 +18,6 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-var tooLarge = metav1.StatusCause{Type: metav1.CauseTypeResourceVersionTooLarge, Message: "Too large resource version"}
-
 // apiserver serves what a test has it answer, and returns a client of it.
 func apiserver(t *testing.T, answer http.HandlerFunc) (*httptest.Server, dynamic.Interface) {
 	t.Helper()

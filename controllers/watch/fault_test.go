@@ -171,7 +171,8 @@ func TestAStreamedListThatFailsInTheMiddleIsTold(t *testing.T) {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		if streams.Add(1); !mended.Load() {
+		streams.Add(1)
+		if !mended.Load() {
 			_, _ = fmt.Fprintf(w, `{"type": "ERROR", "object": %s}`, brokenStatus)
 			return
 		}

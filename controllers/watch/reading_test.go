@@ -7,9 +7,12 @@ import (
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestWhatIsToldOfSeveralTries(t *testing.T) {
+	notYetThere := apierrors.NewTimeoutError("Too large resource version", 1)
+	notYetThere.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: metav1.CauseTypeResourceVersionTooLarge}}
 	var (
 		fine      error
 		down      = failure("list apples", errors.New("down"))
@@ -17,10 +20,8 @@ func TestWhatIsToldOfSeveralTries(t *testing.T) {
 		forbidden = failure("list apples", apierrors.NewForbidden(apples.GroupResource(), "", errors.New("no")))
 		unserved  = failure("list apples", apierrors.NewNotFound(apples.GroupResource(), ""))
 		expired   = failure("list apples", apierrors.NewResourceExpired("too old"))
-		ahead     = failure("list apples", apierrors.NewTimeoutError("Too large resource version", 1))
+		ahead     = failure("list apples", notYetThere)
 	)
-	ahead.(*fault).cause.(*apierrors.StatusError).ErrStatus.Details.Causes = append(
-		ahead.(*fault).cause.(*apierrors.StatusError).ErrStatus.Details.Causes, tooLarge)
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	never := -1
 	for name, test := range map[string]struct {
