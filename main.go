@@ -3,9 +3,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	goflag "flag"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"time"
@@ -255,6 +258,10 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	if err := subjects.SetupWithManager(ctx, mgr, controllerOptions[ctrl.Request](o.concurrentSubjects)); err != nil {
 		return err
 	}
+	build, err := buildOf(os.Executable)
+	if err != nil {
+		return err
+	}
 	policies := &routingpolicy.Reconciler{
 		Client:              mgr.GetClient(),
 		Policies:            &changedPolicies,
@@ -270,6 +277,9 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Accounts:            apply.NewAccounts(mgr.GetConfig(), dynamicClient, o.defaultServiceAccount),
 		Recorder:            mgr.GetEventRecorder("iter8-operator"),
 		Kinds:               kinds,
+		Build:               build,
+		Namespaces:          config.WatchNamespaces,
+		UnknownGrace:        config.Mirrors.UnknownGrace.Duration,
 		AllowCrossNamespace: config.AllowCrossNamespaceReferences,
 	}
 	if err := policies.SetupWithManager(ctx, mgr, controllerOptions[ctrl.Request](o.concurrentPolicies)); err != nil {
@@ -279,6 +289,24 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		return err
 	}
 	return mgr.AddReadyzCheck("caches", cachesSynced(mgr.GetCache()))
+}
+
+// buildOf returns the digest of a program.
+func buildOf(executable func() (string, error)) (string, error) {
+	path, err := executable()
+	if err != nil {
+		return "", fmt.Errorf("finding the operator's own program: %w", err)
+	}
+	program, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = program.Close() }()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, program); err != nil {
+		return "", fmt.Errorf("reading the operator's own program: %w", err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 // setupLegacy wires what Iter8's ConfigMaps need.

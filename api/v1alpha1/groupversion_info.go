@@ -61,11 +61,9 @@ const (
 	ManagedByLabel = "app.kubernetes.io/managed-by"
 	// FieldManager is the name under which the operator owns fields (server-side apply).
 	FieldManager = "iter8-operator"
-	// ChartUsesAnnotation in a chart's Chart.yaml says what its templates look at beyond names and availability:
-	// ChartUsesPodLabels, or nothing. While that can't be read, what the chart rendered before stands.
-	ChartUsesAnnotation = "iter8.tools/uses"
-	// ChartUsesPodLabels is the value of ChartUsesAnnotation for the labels of workloads' Pods.
-	ChartUsesPodLabels = "podLabels"
+	// StatelessAnnotation in a chart's Chart.yaml, with the value "true", says that its templates don't read the state of the variants
+	// (.Values.iter8.variants, which is empty then): one render serves all states, and mirrors come and go without another.
+	StatelessAnnotation = "iter8.tools/stateless"
 	// ReservedValuesKey is the key of a chart's values that the operator fills; users can't set it.
 	ReservedValuesKey = "iter8"
 )

@@ -49,7 +49,7 @@ func (r Recovery) Meaning() string {
 type Reason struct {
 	// Name is the value of the condition's or the variant's field reason.
 	Name string
-	// Conditions that use the reason, each after its kind, such as "RoutingPolicy Applied", or "variant". A policy's
+	// Conditions that use the reason, each after its kind, such as "RoutingPolicy Applied", or "variant" or "mirror". A policy's
 	// Ready repeats the reason of the first of its other conditions that failed.
 	Conditions []string
 	// Recovery is how it ends.
@@ -83,6 +83,14 @@ const (
 	ReasonCrossNamespaceReference = "CrossNamespaceReference"
 	ReasonSkipped                 = "Skipped"
 
+	ReasonVariantNotAvailable = "VariantNotAvailable"
+	ReasonLimitedByWeight     = "LimitedByWeight"
+	ReasonZeroPercent         = "ZeroPercent"
+	ReasonNoSafeMethods       = "NoSafeMethods"
+	ReasonWithdrawn           = "Withdrawn"
+	ReasonAltered             = "Altered"
+	ReasonNotApplied          = "NotApplied"
+
 	ReasonInlineTemplates       = "InlineTemplates"
 	ReasonResolving             = "Resolving"
 	ReasonRepositoryNotAllowed  = "RepositoryNotAllowed"
@@ -106,6 +114,7 @@ const (
 	ReasonNonDeterministic  = "NonDeterministic"
 	ReasonRenderFailed      = "RenderFailed"
 	ReasonForbiddenManifest = "ForbiddenManifest"
+	ReasonInvalidMirror     = "InvalidMirror"
 
 	ReasonOwnershipConflict    = "OwnershipConflict"
 	ReasonKindNotServed        = "KindNotServed"
@@ -125,6 +134,7 @@ const (
 // What Reason.Conditions may hold.
 const (
 	ofVariant = "variant"
+	ofMirror  = "mirror"
 	ofSubject = "Subject " + ConditionReady
 	ofPolicy  = "RoutingPolicy " + ConditionReady
 	resolved  = "RoutingPolicy " + ConditionChartResolved
@@ -167,26 +177,46 @@ var Reasons = []Reason{
 	{ReasonSucceeded, []string{ofPolicy, resolved, rendered, applied}, NoRecovery,
 		"The step is done; in the condition Ready, the cluster holds what is rendered for the present state of the variants.", ""},
 	{ReasonSuspended, []string{ofPolicy}, NoRecovery,
-		"The policy's spec.suspend is set; what is applied stays as it is.",
+		"The policy's spec.suspend is set; what is applied stays as it is, mirrors included.",
 		"Unset spec.suspend to have the policy follow its Subject again."},
-	{ReasonSubjectNotFound, []string{ofPolicy}, Waits,
-		"The Subject doesn't exist; what was applied for it has been withdrawn.",
+	{ReasonSubjectNotFound, []string{ofPolicy, ofMirror}, Waits,
+		"The Subject doesn't exist. What was applied for a Subject that was deleted is deleted; where spec.subjectRef merely leads nowhere, it stays, without mirrors.",
 		"Create the Subject, or correct spec.subjectRef."},
 	{ReasonSubjectInvalid, []string{ofPolicy}, Stalls,
 		"The Subject is Stalled, with InvalidResource; the variant counts as last known.",
 		"Correct the Subject."},
-	{ReasonVariantStateUnknown, []string{ofPolicy}, Waits,
-		"It is unknown whether a triggering variant is available, so it counts as last known.",
+	{ReasonVariantStateUnknown, []string{ofPolicy, ofMirror}, Waits,
+		"It is unknown whether a variant is available. It counts as last known; mirrors to it stand for the time of the operator's configuration (mirrors.unknownGrace), and are withheld then.",
 		"Follow the Subject's status, which says what can't be read or judged."},
 	{ReasonVariantNotFound, []string{ofPolicy}, Stalls,
 		"The policy's spec.trigger names a variant that the Subject doesn't have.",
 		"Correct spec.trigger, or add the variant to the Subject."},
-	{ReasonInvalidWeight, []string{ofPolicy}, Waits,
+	{ReasonInvalidWeight, []string{ofPolicy, ofMirror}, Waits,
 		"The weight of a variant, from the annotation iter8.tools/weight or the Subject, is not a percentage, so a built-in chart mirrors nothing to the variant.",
 		"Correct the weight to a whole number from 0 to 100, or remove it."},
-	{ReasonCrossNamespaceReference, []string{ofPolicy}, Stalls,
-		"The policy's spec.subjectRef names another namespace, which this operator doesn't allow.",
+	{ReasonCrossNamespaceReference, []string{ofPolicy, ofMirror}, Stalls,
+		"The policy's spec.subjectRef names another namespace, which this operator doesn't allow or watch; what stands stays, without mirrors.",
 		"Move one of the two, or set the chart value allowCrossNamespaceReferences."},
+
+	{ReasonVariantNotAvailable, []string{ofMirror}, Waits,
+		"A variant that the mirror's target belongs to is not available; where no variant lists the target and a built-in chart renders it, one that triggers the policy.",
+		"Nothing has to be done: the mirror comes with the variant. The message says what the variant lacks."},
+	{ReasonLimitedByWeight, []string{ofMirror}, NoRecovery,
+		"The mirror asks for more requests than the weight of a variant allows.", ""},
+	{ReasonZeroPercent, []string{ofMirror}, NoRecovery,
+		"The mirror itself asks for no requests.", ""},
+	{ReasonNoSafeMethods, []string{ofMirror}, NoRecovery,
+		"Only GET, HEAD and OPTIONS are to be mirrored (mirrorUnsafeMethods is false), and the rule matches none of them.",
+		"Leave mirrorUnsafeMethods out, or the mirror."},
+	{ReasonWithdrawn, []string{ofMirror}, NoRecovery,
+		"The policy's spec.withdrawn is set, which keeps every mirror out.",
+		"Unset spec.withdrawn to have requests mirrored again."},
+	{ReasonAltered, []string{ofPolicy, ofMirror}, Stalls,
+		"The apiserver answered with another mirror than it was sent: an admission policy or webhook took it out, or widened it, in which case it was taken out at once. It is tried again with each spec.interval.",
+		"Look at the admission policies and webhooks for the route's kind."},
+	{ReasonNotApplied, []string{ofMirror}, Waits,
+		"The mirror may stand, but the route that it belongs in is not applied.",
+		"Follow the condition Ready, which says why."},
 	{ReasonSkipped, []string{resolved, rendered, applied, accepted}, NoRecovery,
 		"The step was not tried, because of what the condition Ready says.",
 		"Follow the reason of the condition Ready."},
@@ -258,6 +288,10 @@ var Reasons = []Reason{
 		"A rendered object is not one that a policy may apply: its kind or namespace is not allowed, or it is rendered twice.",
 		"Correct the template; further kinds take the operator's chart value routes."},
 
+	{ReasonInvalidMirror, []string{rendered}, Stalls,
+		"A mirror that was rendered can't work in any state of the variants: it has no port, a share that the API refuses, or is all that its rule has; or its rule can't be split by methods. What stands stays, without mirrors that may not stand.",
+		"Correct the field that the message names."},
+
 	{ReasonOwnershipConflict, []string{applied}, Stalls,
 		"An object of that name exists and is not this policy's, so it is left alone.",
 		"Rename or delete it; if nothing controls it, hand it over, to be deleted with the policy: kubectl annotate --overwrite KIND NAME iter8.tools/adopt=true."},
@@ -276,9 +310,9 @@ var Reasons = []Reason{
 	{ReasonPruneFailed, []string{applied}, Retries,
 		"An object that is no longer rendered could not be deleted, or so many that the inventory (status.applied, 128 objects) has no room for new ones.",
 		"Wait; if the account lacks the right to delete, give it that right."},
-	{ReasonUnsupportedByGateway, []string{applied}, Stalls,
-		"A parent's GatewayClass publishes its features, and the route needs one that is not among them: mirrors, several in a rule, or a percentage; what stood before stands.",
-		"Leave the feature out, or attach the route to a Gateway of a class that has it."},
+	{ReasonUnsupportedByGateway, []string{ofPolicy, ofMirror}, Stalls,
+		"A parent's GatewayClass publishes its features and lacks one that the mirror needs (mirrors, several in a rule, or a percentage), or its implementation is known to mirror otherwise than routes say.",
+		"Leave the mirror or its percentage out, or attach the route to a Gateway of a class that has the feature."},
 	{ReasonUnsupportedByCluster, []string{applied}, Stalls,
 		"The cluster's CustomResourceDefinition lacks a field of the object, such as a mirror's percent; without it more would be mirrored than was asked for, so the object is left as it is.",
 		"Install a newer CustomResourceDefinition, or correct the field that the message names."},

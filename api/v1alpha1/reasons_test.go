@@ -60,7 +60,7 @@ func TestEveryReasonHasOneRow(t *testing.T) {
 }
 
 func TestTheRowsOfReasons(t *testing.T) {
-	uses := []string{"variant", "Subject Ready"}
+	uses := []string{"variant", "mirror", "Subject Ready"}
 	for _, value := range constants(t, "Condition") {
 		if value != "Reconciling" && value != "Stalled" { // these repeat the reason of Ready
 			uses = append(uses, "RoutingPolicy "+value)

@@ -3,7 +3,6 @@ package v1alpha1
 import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // RoutingPolicySpec says which routing resources stand while which variants of a Subject are available.
@@ -56,9 +55,15 @@ type RoutingPolicySpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s')",message="interval must be 10s or more"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
-	// suspend stops the operator from changing anything for this policy. What is applied stays.
+	// suspend stops the operator from changing anything for this policy. What is applied stays, mirrors to a variant that
+	// goes meanwhile too; withdrawn takes these out all the same.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+
+	// withdrawn takes every mirror out of the policy's routes and keeps it out, whether or not the policy is suspended.
+	// Everything else goes on.
+	// +optional
+	Withdrawn bool `json:"withdrawn,omitempty"`
 }
 
 // SubjectReference names a Subject.
@@ -165,136 +170,6 @@ type InlineTemplate struct {
 	Template string `json:"template"`
 }
 
-// RoutingPolicyStatus is what the operator did for a RoutingPolicy.
-type RoutingPolicyStatus struct {
-	// observedGeneration is the generation of the spec that this status was made from.
-	// +optional
-	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
-
-	// chart that was rendered last.
-	// +optional
-	Chart *ResolvedChart `json:"chart,omitempty"`
-
-	// variants are the availabilities that the applied objects were rendered with, in the Subject's order.
-	// +optional
-	// +kubebuilder:validation:MaxItems=16
-	// +listType=map
-	// +listMapKey=name
-	Variants []RenderedVariant `json:"variants,omitempty"`
-
-	// mirrors that stand in the applied routes.
-	// +optional
-	// +kubebuilder:validation:MaxItems=1024
-	// +listType=atomic
-	Mirrors []Mirror `json:"mirrors,omitempty"`
-
-	// mirrorTargets are the backends that get mirrored requests, joined by commas, with the percentage where
-	// it isn't 100.
-	// +optional
-	// +kubebuilder:validation:MaxLength=4096
-	MirrorTargets string `json:"mirrorTargets,omitempty"`
-
-	// applied is the inventory: every object that the policy applied, or was about to.
-	// +optional
-	// +kubebuilder:validation:MaxItems=128
-	// +listType=atomic
-	Applied []AppliedObject `json:"applied,omitempty"`
-
-	// conditions of the policy: ChartResolved, Rendered, Applied and Accepted, and Ready, which sums them up.
-	// +optional
-	// +kubebuilder:validation:MaxItems=8
-	// +listType=map
-	// +listMapKey=type
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
-}
-
-// ResolvedChart is one exact version of a chart.
-type ResolvedChart struct {
-	// repository that served the chart; absent for a chart that is built into the operator.
-	// +optional
-	// +kubebuilder:validation:MaxLength=2048
-	Repository string `json:"repository,omitempty"`
-
-	// name of the chart.
-	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
-
-	// version of the chart, exactly.
-	// +kubebuilder:validation:MaxLength=253
-	Version string `json:"version"`
-
-	// digest of the chart's content: sha256:…. It is that of the archive, or of the manifest where an oci://
-	// registry served the chart, as name@sha256:… takes it.
-	// +kubebuilder:validation:MaxLength=128
-	Digest string `json:"digest"`
-}
-
-// RenderedVariant is the state of a variant that was rendered.
-type RenderedVariant struct {
-	// name of the variant.
-	// +kubebuilder:validation:MaxLength=63
-	Name string `json:"name"`
-
-	// available is what the chart was told of the variant.
-	Available bool `json:"available"`
-}
-
-// Mirror is one mirror in an applied route.
-type Mirror struct {
-	// route that holds the mirror, as kind/name.
-	// +kubebuilder:validation:MaxLength=317
-	Route string `json:"route"`
-
-	// match is what a request must match to be mirrored: the matches of the route's rule. Absent means every
-	// request that the rule gets.
-	// +optional
-	// +kubebuilder:validation:MaxLength=4096
-	Match string `json:"match,omitempty"`
-
-	// from are the backends that answer the requests.
-	// +optional
-	// +kubebuilder:validation:MaxLength=4096
-	From string `json:"from,omitempty"`
-
-	// to is the backend that gets the copies.
-	// +kubebuilder:validation:MaxLength=512
-	To string `json:"to"`
-
-	// percent of the requests that are copied, as a decimal number: 100, 0.1.
-	// +kubebuilder:validation:MaxLength=32
-	Percent string `json:"percent"`
-}
-
-// AppliedObject is an entry of the inventory.
-type AppliedObject struct {
-	// apiVersion of the object.
-	// +kubebuilder:validation:MaxLength=317
-	APIVersion string `json:"apiVersion"`
-
-	// kind of the object.
-	// +kubebuilder:validation:MaxLength=63
-	Kind string `json:"kind"`
-
-	// name of the object, in the policy's namespace.
-	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
-
-	// uid of the object; absent while it is about to be applied for the first time.
-	// +optional
-	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=64
-	UID types.UID `json:"uid,omitempty"`
-
-	// generation of the object after it was applied.
-	// +optional
-	Generation int64 `json:"generation,omitempty"`
-
-	// digest of the manifest that was applied: sha256:….
-	// +optional
-	// +kubebuilder:validation:MaxLength=128
-	Digest string `json:"digest,omitempty"`
-}
-
 // RoutingPolicy keeps routing resources in step with the availability of a Subject's variants: whenever a
 // triggering variant becomes available or goes away, a Helm chart or inline templates are rendered with that
 // state, and the result is applied.
@@ -305,6 +180,7 @@ type AppliedObject struct {
 // +kubebuilder:printcolumn:name="Subject",type=string,JSONPath=`.spec.subjectRef.name`
 // +kubebuilder:printcolumn:name="Mirrors",type=string,JSONPath=`.status.mirrorTargets`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Accepted",type=string,JSONPath=`.status.conditions[?(@.type=="Accepted")].status`
 // +kubebuilder:printcolumn:name="Status",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type RoutingPolicy struct {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
 	"iter8.tools/operator/conversion"
@@ -35,14 +35,13 @@ const convertExample = `  # What there is in a file
 
 // convertOptions are the flags of convert.
 type convertOptions struct {
-	files      []string
-	recursive  bool
+	files      fileOptions
 	configFile string
 	verbose    bool
 	cluster    clusterOptions
 }
 
-func newConvertCommand() *cobra.Command {
+func newConvertCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	var o convertOptions
 	command := &cobra.Command{
 		Use:     "convert [-f FILE|FOLDER|-]...",
@@ -51,12 +50,12 @@ func newConvertCommand() *cobra.Command {
 		Example: convertExample,
 		Args:    cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return o.run(command.Context(), command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr())
+			return o.run(command.Context(), streams)
 		},
 	}
 	flags := command.Flags()
-	flags.StringArrayVarP(&o.files, "filename", "f", nil, "file or folder with manifests (YAML or JSON), or - for stdin; may be repeated. Without it the cluster is read")
-	flags.BoolVarP(&o.recursive, "recursive", "R", false, "read folders with all that is below them")
+	flags.StringArrayVarP(&o.files.names, "filename", "f", nil, "file or folder with manifests (YAML or JSON), or - for stdin; may be repeated. Without it the cluster is read")
+	flags.BoolVarP(&o.files.recursive, "recursive", "R", false, "read folders with all that is below them")
 	flags.StringVar(&o.configFile, "config", "", "file with the operator's configuration: its legacy.resourceTypes and legacy.chartRepositoryAliases count")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "report what is left out because it is not Iter8's")
 	flags.StringVarP(&o.cluster.namespace, "namespace", "n", "", "namespace to read; for files, the one of ConfigMaps that name none")
@@ -74,18 +73,19 @@ type source struct {
 	locate func(conversion.Position) (prefix string, rest conversion.Position)
 }
 
-func (o *convertOptions) run(ctx context.Context, in io.Reader, out, errOut io.Writer) error {
-	options, err := readOptions(o.configFile)
+func (o *convertOptions) run(ctx context.Context, streams genericiooptions.IOStreams) error {
+	config, err := readConfig(o.configFile)
 	if err != nil {
 		return err
 	}
-	r := &report{errOut: errOut, verbose: o.verbose}
+	options := conversion.OptionsFrom(config.Legacy)
+	r := &report{errOut: streams.ErrOut, verbose: o.verbose}
 	var sources []source
-	if len(o.files) > 0 {
+	if len(o.files.names) > 0 {
 		if o.cluster.allNamespaces {
 			return errors.New("-A reads the cluster, and -f files; give one of them")
 		}
-		sources = readFiles(o.files, o.recursive, in, r)
+		sources = readConfigMaps(o.files, streams.In, r)
 	} else if sources, err = readCluster(ctx, o.cluster); err != nil {
 		return err
 	}
@@ -102,12 +102,12 @@ func (o *convertOptions) run(ctx context.Context, in io.Reader, out, errOut io.W
 		if printed > 1 {
 			documents = append([]byte("---\n"), documents...)
 		}
-		if _, err := out.Write(documents); err != nil {
+		if _, err := streams.Out.Write(documents); err != nil {
 			return err
 		}
 	}
 	if printed == 0 && !r.failed {
-		fmt.Fprintln(errOut, "No ConfigMaps of Iter8's found.")
+		fmt.Fprintln(streams.ErrOut, "No ConfigMaps of Iter8's found.")
 	}
 	if r.failed {
 		return errReported
@@ -151,44 +151,18 @@ func convert(s source, options conversion.Options, r *report) ([]byte, bool) {
 	return documents, true
 }
 
-func readOptions(file string) (conversion.Options, error) {
+// readConfig reads a configuration of the operator; the default one without a file.
+func readConfig(file string) (configv1alpha1.OperatorConfiguration, error) {
 	if file == "" {
-		return conversion.OptionsFrom(configv1alpha1.DefaultLegacy()), nil
+		return configv1alpha1.Default(), nil
 	}
 	data, err := os.ReadFile(file) //nolint:gosec // the user names it
 	if err != nil {
-		return conversion.Options{}, fmt.Errorf("--config: %w", err)
+		return configv1alpha1.OperatorConfiguration{}, fmt.Errorf("--config: %w", err)
 	}
 	config, err := configv1alpha1.Parse(data)
 	if err != nil {
-		return conversion.Options{}, fmt.Errorf("--config %s: %w", file, err)
+		return configv1alpha1.OperatorConfiguration{}, fmt.Errorf("--config %s: %w", file, err)
 	}
-	return conversion.OptionsFrom(config.Legacy), nil
-}
-
-// report writes what there is to tell, as "where: what".
-type report struct {
-	errOut  io.Writer
-	verbose bool
-	failed  bool
-}
-
-func (r *report) fail(where, message string) {
-	r.failed = true
-	r.write(where, "error", message)
-}
-
-func (r *report) warn(where, message string) { r.write(where, "warning", message) }
-
-func (r *report) note(where, message string) {
-	if r.verbose {
-		r.write(where, "note", message)
-	}
-}
-
-func (r *report) write(where, level, message string) {
-	if where != "" {
-		where += ": "
-	}
-	fmt.Fprintf(r.errOut, "%s%s: %s\n", where, level, message)
+	return config, nil
 }

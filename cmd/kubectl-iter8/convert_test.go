@@ -215,12 +215,16 @@ func FuzzDocuments(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		var errOut bytes.Buffer
 		r := &report{errOut: &errOut, verbose: true}
-		for _, source := range readFile("stdin", []byte(text), r) {
+		readFile("stdin", []byte(text), r, func(o object) {
+			source, ok := configMapOf(o, r)
+			if !ok {
+				return
+			}
 			documents, ok := convert(source, conversion.Options{}, r)
 			if ok == (len(documents) == 0) {
 				t.Errorf("converted: %t, to %q", ok, documents)
 			}
-		}
+		})
 		if r.failed != strings.Contains(errOut.String(), ": error: ") {
 			t.Errorf("failed: %t, with %q", r.failed, errOut.String())
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	yamlv3 "go.yaml.in/yaml/v3"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/yaml"
 
 	"iter8.tools/operator/conversion"
@@ -65,7 +66,7 @@ func splitJSON(data []byte) ([]*document, bool) {
 	return documents, true
 }
 
-// parse gives what the document holds.
+// parse returns what the document holds. Integers stay integers.
 func (d *document) parse() (any, error) {
 	data := []byte(d.text)
 	if !d.json {
@@ -75,7 +76,7 @@ func (d *document) parse() (any, error) {
 		}
 	}
 	var content any
-	err := json.Unmarshal(data, &content)
+	err := utiljson.Unmarshal(data, &content)
 	return content, err
 }
 

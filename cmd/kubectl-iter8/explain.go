@@ -8,13 +8,14 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
 
 const explainLong = `Explain the reasons that Subjects and RoutingPolicies give in their status.
 
-A reason stands in the conditions of both, and in status.variants of a Subject. Without arguments all reasons are listed;
+A reason stands in the conditions of both, in status.variants of a Subject and in status.mirrors of a policy. Without arguments all reasons are listed;
 with some, it is explained what each means, how it ends and what helps. No cluster is asked. While a gateway refuses a
 route, the condition Accepted has the gateway's own reason, which is not listed here.`
 
@@ -27,7 +28,7 @@ const explainExample = `  # All reasons
   # All reasons in Markdown
   kubectl iter8 explain --output markdown`
 
-func newExplainCommand() *cobra.Command {
+func newExplainCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	var output string
 	command := &cobra.Command{
 		Use:       "explain [REASON...]",
@@ -35,12 +36,12 @@ func newExplainCommand() *cobra.Command {
 		Long:      explainLong,
 		Example:   explainExample,
 		ValidArgs: reasonNames(),
-		RunE: func(command *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
 			reasons, err := lookUp(args)
 			if err != nil {
 				return err
 			}
-			out := command.OutOrStdout()
+			out := streams.Out
 			switch {
 			case output == "markdown":
 				return writeReference(out, reasons)
@@ -162,7 +163,8 @@ func recoveryOf(r iter8v1alpha1.Reason) string {
 
 const referenceHead = "# Reasons\n\n" +
 	"[//]: # (Made by make docs from api/v1alpha1/reasons.go. Do not edit.)\n\n" +
-	"What the field `reason` says in the conditions of Subjects and RoutingPolicies, and in `status.variants` of a Subject.\n" +
+	"What the field `reason` says in the conditions of Subjects and RoutingPolicies, in `status.variants`\n" +
+	"of a Subject and in `status.mirrors` of a RoutingPolicy.\n" +
 	"`kubectl iter8 explain REASON` prints the same. A policy's condition `Ready` repeats the reason of the first of its other\n" +
 	"conditions that failed. While a gateway refuses a route, `Accepted` is False with the gateway's own reason, which is not listed\n" +
 	"here: the Gateway API's [conditions](https://gateway-api.sigs.k8s.io/guides/implementers/#standard-status-fields-and-conditions)\n" +
@@ -176,13 +178,20 @@ func writeReference(out io.Writer, reasons []iter8v1alpha1.Reason) error {
 	for _, r := range []iter8v1alpha1.Recovery{iter8v1alpha1.Waits, iter8v1alpha1.Retries, iter8v1alpha1.Stalls} {
 		fmt.Fprintf(&text, "- **%s**: %s\n", r, r.Meaning())
 	}
-	section := ""
+	var sections []string
+	rows := map[string][]iter8v1alpha1.Reason{}
 	for _, r := range reasons {
-		if r.Conditions[0] != section {
-			section = r.Conditions[0]
-			fmt.Fprintf(&text, "\n## %s\n\n| Reason | Ends | Meaning | What helps | Also in |\n|---|---|---|---|---|\n", heading(section))
+		section := r.Conditions[0]
+		if rows[section] == nil {
+			sections = append(sections, section)
 		}
-		fmt.Fprintf(&text, "| `%s` | %s | %s | %s | %s |\n", r.Name, recoveryOf(r), r.Meaning, r.Remedy, usedBy(r.Conditions[1:]))
+		rows[section] = append(rows[section], r)
+	}
+	for _, section := range sections {
+		fmt.Fprintf(&text, "\n## %s\n\n| Reason | Ends | Meaning | What helps | Also in |\n|---|---|---|---|---|\n", heading(section))
+		for _, r := range rows[section] {
+			fmt.Fprintf(&text, "| `%s` | %s | %s | %s | %s |\n", r.Name, recoveryOf(r), r.Meaning, r.Remedy, usedBy(r.Conditions[1:]))
+		}
 	}
 	_, err := io.WriteString(out, text.String())
 	return err
@@ -191,7 +200,10 @@ func writeReference(out io.Writer, reasons []iter8v1alpha1.Reason) error {
 // heading of the reasons that a condition uses.
 func heading(used string) string {
 	kind, condition, ok := strings.Cut(used, " ")
-	if !ok {
+	switch {
+	case used == "mirror":
+		return "Mirrors of a RoutingPolicy"
+	case !ok:
 		return "Variants of a Subject"
 	}
 	return fmt.Sprintf("%s: condition %s", kind, condition)

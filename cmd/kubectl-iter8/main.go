@@ -1,5 +1,5 @@
-// Command kubectl-iter8 is a plugin of kubectl: what the operator does with Iter8's ConfigMaps, from a terminal, and what the
-// reasons mean that it gives.
+// Command kubectl-iter8 is a plugin of kubectl: what the operator makes of Iter8's ConfigMaps and of RoutingPolicies, from a terminal, and
+// what the reasons mean that it gives.
 package main
 
 import (
@@ -11,6 +11,7 @@ import (
 	"os/signal"
 
 	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
 func main() {
@@ -25,7 +26,7 @@ var errReported = errors.New("some of it could not be done")
 
 // run executes the command and gives its exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	root := newRootCommand()
+	root := newRootCommand(genericiooptions.IOStreams{In: in, Out: out, ErrOut: errOut})
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
@@ -40,14 +41,14 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	return 1
 }
 
-func newRootCommand() *cobra.Command {
+func newRootCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "kubectl-iter8",
-		Short:         "Convert what Iter8 left in a cluster or in files, and explain what the operator reports",
+		Short:         "Convert what Iter8 left in a cluster or in files, render routes, and explain what the operator reports",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl iter8"},
 	}
-	root.AddCommand(newConvertCommand(), newExplainCommand())
+	root.AddCommand(newConvertCommand(streams), newRenderCommand(streams), newExplainCommand(streams))
 	return root
 }

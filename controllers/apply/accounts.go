@@ -42,6 +42,9 @@ func NewAccounts(config *rest.Config, own dynamic.Interface, byDefault string) *
 	return &Accounts{config: config, own: &Account{Client: own}, byDefault: byDefault, accounts: lru.New(rememberedAccounts)}
 }
 
+// Own returns the operator's own account.
+func (a *Accounts) Own() *Account { return a.own }
+
 // For returns the account of a policy that names a ServiceAccount of its namespace, or none.
 func (a *Accounts) For(namespace, serviceAccount string) (*Account, error) {
 	if serviceAccount == "" {

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -176,6 +177,19 @@ func (c *Cache) changed(target watch.Target, before, after *cachedObject) bool {
 	return !writing && !echo && (before == nil || after == nil || !reflect.DeepEqual(before.existing, after.existing))
 }
 
+// specOf returns the spec of an object as JSON, nil where it has none.
+func specOf(u *unstructured.Unstructured) []byte {
+	spec, ok := u.Object["spec"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	data, err := json.Marshal(spec)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
 // summarize is the transform of the informers.
 func summarize(u *unstructured.Unstructured) *cachedObject {
 	cached := &cachedObject{
@@ -192,10 +206,15 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 		cached.existing.Labels = u.GetLabels()
 		cached.existing.Annotations = u.GetAnnotations()
 		cached.existing.Acceptance = routes.Acceptance(u)
+		cached.existing.Reporters = routes.Controllers(u)
+		cached.existing.Spec = specOf(u)
+		cached.existing.Edited = slices.ContainsFunc(u.GetManagedFields(), isEdit)
 		return cached
 	}
 	if c := cached.existing.Controller; c != nil && isOurs(*c) {
 		cached.existing.Acceptance = routes.Acceptance(u)
+		cached.existing.Reporters = routes.Controllers(u)
+		cached.existing.Spec = specOf(u)
 		return cached // our label was taken off; without labels it counts as changed
 	}
 	managers := map[string]struct{}{}
@@ -204,6 +223,10 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 		// Our own name without a controller is a takeover that was cut off, see takeFields.
 		if entry.Manager == iter8v1alpha1.LegacyFieldManager || entry.Manager == iter8v1alpha1.FieldManager {
 			cached.existing.Legacy = true
+		}
+		if entry.Manager == iter8v1alpha1.FieldManager {
+			cached.existing.Spec = specOf(u) // whose label and owner were taken off: its mirrors are still to go
+			cached.existing.Acceptance, cached.existing.Reporters = routes.Acceptance(u), routes.Controllers(u)
 		}
 	}
 	for _, ref := range u.GetOwnerReferences() {

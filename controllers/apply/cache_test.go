@@ -83,6 +83,11 @@ func TestWhatIsKeptOfAnObject(t *testing.T) {
 			Labels: labels, Annotations: map[string]string{"note": "kept"}}},
 		"ours, on its way out": {func(u *unstructured.Unstructured) { u.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)}) }, Existing{
 			Controller: metav1.GetControllerOf(withOwner(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}, Terminating: true}},
+		"ours by its fields only": {func(u *unstructured.Unstructured) {
+			u.SetOwnerReferences(nil)
+			u.SetLabels(nil)
+			u.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "iter8-operator", Operation: metav1.ManagedFieldsOperationApply}})
+		}, Existing{Managers: "iter8-operator", Legacy: true}},
 		"somebody's": {func(u *unstructured.Unstructured) {
 			u.SetOwnerReferences(nil)
 			u.SetLabels(map[string]string{"app": "web"})
@@ -113,6 +118,7 @@ func TestWhatIsKeptOfAnObject(t *testing.T) {
 			if !strings.HasPrefix(name, "somebody's") {
 				test.want.Acceptance = routes.Verdict{Status: metav1.ConditionUnknown, Reason: iter8v1alpha1.ReasonNotReported,
 					Message: "HTTPRoute web names no parentRefs, so no gateway reports on it"}
+				test.want.Spec = []byte(`{"hostnames":["example.com"],"port":80}`)
 			}
 			g.Expect(kept.existing).To(Equal(test.want))
 			g.Expect(types.NamespacedName{Namespace: kept.Namespace, Name: kept.Name}).To(Equal(webName))

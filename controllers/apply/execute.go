@@ -149,6 +149,8 @@ func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, ow
 }
 
 func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, step Step) (*iter8v1alpha1.AppliedObject, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	if state := x.Cache.State(step.Watched, step.Manifest.GetNamespace()); errors.Is(state.Err, watch.ErrNotServed) {
 		return nil, state.Err // its watch triggers the policy once the kind is served
 	}
@@ -162,6 +164,9 @@ func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, st
 			return nil, fmt.Errorf("taking over the fields of %s: %w", iter8v1alpha1.LegacyFieldManager, err)
 		}
 	}
+	if step.Action == Update && step.Existing.Edited {
+		reclaimFields(ctx, client.Resource(resource).Namespace(manifest.GetNamespace()), step)
+	}
 	// An object that is new must not push another manager's fields aside; one that exists must be the one that the
 	// plan was made for, which its uid makes sure of.
 	force := step.Action != Create
@@ -173,22 +178,41 @@ func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, st
 		return nil, err
 	}
 	written := x.Cache.beginWrite(nameOf(step.Watched, types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}))
-	answer, err := client.Resource(resource).Namespace(manifest.GetNamespace()).Patch(ctx, manifest.GetName(), types.ApplyPatchType, data,
-		metav1.PatchOptions{
-			FieldManager: iter8v1alpha1.FieldManager,
-			Force:        &force,
-			// A field that the cluster doesn't know must not be dropped in silence: without its percentage, a
-			// mirror gets everything.
-			FieldValidation: metav1.FieldValidationStrict,
-		})
+	answer, err := client.Resource(resource).Namespace(manifest.GetNamespace()).Patch(ctx, manifest.GetName(), types.ApplyPatchType, data, patchOptions(force))
 	written(answer, err)
 	if err != nil {
 		return nil, err
 	}
 	return &iter8v1alpha1.AppliedObject{
 		APIVersion: answer.GetAPIVersion(), Kind: answer.GetKind(), Name: answer.GetName(),
-		UID: answer.GetUID(), Generation: answer.GetGeneration(), Digest: step.Digest,
+		UID: answer.GetUID(), Generation: answer.GetGeneration(), Digest: step.Digest, Metadata: summarize(answer).existing.MetadataDigest(),
 	}, nil
+}
+
+func patchOptions(force bool) metav1.PatchOptions {
+	return metav1.PatchOptions{
+		FieldManager: iter8v1alpha1.FieldManager,
+		Force:        &force,
+		// A field that the cluster doesn't know must not be dropped in silence: without its percentage, a mirror gets
+		// everything.
+		FieldValidation: metav1.FieldValidationStrict,
+	}
+}
+
+// dryRun has the apiserver say what it would answer to an apply.
+func (x *Executor) dryRun(ctx context.Context, client dynamic.Interface, step Step) error {
+	resource, err := x.resource(step.Manifest.GroupVersionKind())
+	if err != nil {
+		return err
+	}
+	data, err := step.Manifest.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	options := patchOptions(step.Action != Create)
+	options.DryRun = []string{metav1.DryRunAll}
+	_, err = client.Resource(resource).Namespace(step.Manifest.GetNamespace()).Patch(ctx, step.Key.Name, types.ApplyPatchType, data, options)
+	return err
 }
 
 func (x *Executor) deleteObject(ctx context.Context, client dynamic.Interface, owner Owner, step Step) error {
@@ -196,6 +220,8 @@ func (x *Executor) deleteObject(ctx context.Context, client dynamic.Interface, o
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	err = client.Resource(resource).Namespace(owner.Namespace).Delete(ctx, step.Entry.Name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &step.Existing.UID},
 	})

@@ -60,6 +60,8 @@ func TestHowAnObjectIsApplied(t *testing.T) {
 			w.Expect(err).NotTo(HaveOccurred())
 			want := iter8v1alpha1.AppliedObject{
 				APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: test.uid, Generation: 7, Digest: digest,
+				// of [{"app":"web","app.kubernetes.io/managed-by":"iter8-operator"},{"note":"kept"}]
+				Metadata: "sha256:09345cce2162de1fb462a3ab19ed34b1997a6f695e9ac700778637024773f9df",
 			}
 			if test.uid == "" {
 				want.UID = "uid-of-web"

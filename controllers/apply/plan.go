@@ -35,18 +35,22 @@ type Key struct {
 type Existing struct {
 	UID        types.UID
 	Generation int64
-	// Labels and Annotations are those of an object that a RoutingPolicy controls.
+	// Labels and Annotations are those of an object that a RoutingPolicy controls, and Spec is its spec, as JSON.
 	Labels, Annotations map[string]string
+	Spec                []byte
 	// Controller is the owner that controls the object, nil if none does.
 	Controller *metav1.OwnerReference
 	// Managers are who owns its fields, sorted, for messages.
 	Managers string
 	// Adopt says that the object was handed over.
 	Adopt bool
+	// Edited says that fields of it are those of an Edit, and not of what is applied.
+	Edited bool
 	// Terminating says that it is being deleted.
 	Terminating bool
-	// Acceptance is what the gateways say of it.
+	// Acceptance is what the gateways say of it, and Reporters are the controllers that report on it for parents that are no Gateways.
 	Acceptance routes.Verdict
+	Reporters  []routes.Controller
 	// Legacy says that Iter8's controller applied it, and LegacyOwner for which ConfigMap, where it recorded that.
 	Legacy      bool
 	LegacyOwner string
@@ -117,7 +121,7 @@ func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 		entry := recorded[key]
 		step.Entry = iter8v1alpha1.AppliedObject{
 			APIVersion: m.GetAPIVersion(), Kind: m.GetKind(), Name: m.GetName(),
-			UID: entry.UID, Generation: entry.Generation, Digest: entry.Digest,
+			UID: entry.UID, Generation: entry.Generation, Digest: entry.Digest, Metadata: entry.Metadata,
 		}
 		step.Action = decide(owner, step)
 		steps = append(steps, step)
@@ -125,7 +129,7 @@ func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 	for _, entry := range leaving(inventory, wanted) {
 		key := KeyOf(entry)
 		step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
-		if step.Existing != nil && owner.owns(step.Existing, entry) {
+		if step.Existing != nil && owner.Owns(step.Existing, entry) {
 			step.Action = Delete
 		}
 		steps = append(steps, step)
@@ -169,7 +173,7 @@ func decide(owner Owner, step Step) Action {
 	switch {
 	case e == nil:
 		return Create
-	case !owner.owns(e, step.Entry):
+	case !owner.Owns(e, step.Entry):
 		switch {
 		case owner.takesOver(e):
 			return TakeOver
@@ -190,12 +194,12 @@ func decide(owner Owner, step Step) Action {
 	}
 }
 
-// owns reports whether an object is the policy's: the policy controls it, or did when it was recorded and no other
+// Owns reports whether an object is the policy's: the policy controls it, or did when it was recorded and no other
 // owner has taken control since. Control goes before the recorded uid. An object that carries the policy's owner
 // reference and another uid was made again by the operator, which could not record it any more, or from a backup;
 // taken for another's, it would be left behind when it leaves the render. Without that owner reference an object
 // of another uid is another's, and never touched.
-func (o Owner) owns(e *Existing, entry iter8v1alpha1.AppliedObject) bool {
+func (o Owner) Owns(e *Existing, entry iter8v1alpha1.AppliedObject) bool {
 	if e.Controller != nil {
 		return e.Controller.UID == o.UID
 	}
@@ -260,8 +264,21 @@ func digestOf(m *unstructured.Unstructured) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encoding the manifest: %w", err)
 	}
+	return sum(data), nil
+}
+
+func sum(data []byte) string {
 	sum := sha256.Sum256(data)
-	return "sha256:" + hex.EncodeToString(sum[:]), nil
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// MetadataDigest is that of an object's labels and annotations.
+func (e *Existing) MetadataDigest() string {
+	data, err := json.Marshal([]map[string]string{e.Labels, e.Annotations}) // a map's keys are sorted in JSON
+	if err != nil {
+		return ""
+	}
+	return sum(data)
 }
 
 // containsAll reports whether labels or annotations have all the others, with their values.

@@ -1,16 +1,16 @@
-// Package gateways knows what the Gateways that routes attach to say they can do.
+// Package gateways knows what the Gateways that routes attach to lack for mirrors: by the features that their classes say they
+// have, and by what is known of the implementations that the classes name.
 //
-//	policy ──► Gateway ──► GatewayClass ──► status.supportedFeatures
+//	         ┌─► ListenerSet ─┐
+//	policy ──┤                ├──► Gateway ──► GatewayClass ──┬─► status.supportedFeatures
+//	         └────────────────┘                               └─► spec.controllerName
 package gateways
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -20,25 +20,19 @@ import (
 	"iter8.tools/operator/controllers/watch"
 )
 
-// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=gateways;gatewayclasses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=gateway.networking.k8s.io,resources=gateways;gatewayclasses;listenersets,verbs=get;list;watch
 
 var (
 	gatewayAPI    = schema.GroupVersion{Group: gatewayv1.GroupName, Version: "v1"}
-	gatewayTarget = watch.Target{GroupVersionKind: gatewayAPI.WithKind("Gateway")}
+	setTarget     = watch.Target{GroupVersionKind: gatewayAPI.WithKind(routes.ListenerSetKind)}
+	gatewayTarget = watch.Target{GroupVersionKind: gatewayAPI.WithKind(routes.GatewayKind)}
 	classTarget   = watch.Target{GroupVersionKind: gatewayAPI.WithKind("GatewayClass"), ClusterScoped: true}
 )
 
-// Gateways watches Gateways and GatewayClasses for as long as some policy's routes attach to one.
+// Gateways watches Gateways and GatewayClasses for as long as some policy's routes attach to one, and ListenerSets for as long
+// as some attach to one of these.
 type Gateways struct {
 	objects *watch.Set[*summary]
-}
-
-// summary is what is kept of a Gateway, its class, and of a GatewayClass, its features.
-type summary struct {
-	metav1.ObjectMeta
-	class string
-	// features is empty where the class publishes none.
-	features []string
 }
 
 // Options of Gateways.
@@ -47,7 +41,7 @@ type Options struct {
 	Mapper meta.RESTMapper
 	// Namespaces whose Gateways may be read; none means all.
 	Namespaces []string
-	// Notify is called with every policy to whose Gateways something happens that matters. It must not block.
+	// Notify is called with every policy to whose ListenerSets, Gateways or classes something happens that matters. It must not block.
 	Notify func(policy types.NamespacedName)
 }
 
@@ -57,63 +51,90 @@ func New(ctx context.Context, options Options) *Gateways {
 		Client: options.Client, Mapper: options.Mapper, Namespaces: options.Namespaces,
 		Transform: summarize,
 		Changed: func(_ watch.Target, before, after *summary) bool {
-			return before == nil || after == nil || before.class != after.class || !slices.Equal(before.features, after.features)
+			return before == nil || after == nil || before.differs(after)
 		},
 		Notify: options.Notify,
 	})}
 }
 
-// Follow sets to which Gateways a policy's routes attach from now on; none ends it. The policy is notified of a change of
-// one, and follows it again then, since that may have brought another class.
-func (g *Gateways) Follow(policy types.NamespacedName, gateways []types.NamespacedName) {
-	if len(gateways) == 0 {
+// Follow sets to what a policy's routes attach from now on; nothing ends it. The policy is notified of a change of that, and of
+// the Gateways and classes that it leads to, and follows again then, since it may lead to others.
+func (g *Gateways) Follow(policy types.NamespacedName, attachments []routes.Attachment) {
+	if len(attachments) == 0 {
 		g.objects.Follow(policy, nil, nil)
 		return
 	}
-	names := make([]watch.Name, 0, 2*len(gateways))
-	for _, gateway := range gateways {
-		names = append(names, watch.Name{Target: gatewayTarget, Object: gateway})
-		if known, _ := g.objects.Get(names[len(names)-1]); known != nil {
-			names = append(names, className(known.class))
-		}
+	targets := []watch.Target{gatewayTarget, classTarget}
+	if slices.ContainsFunc(attachments, isListenerSet) {
+		targets = append(targets, setTarget)
 	}
-	g.objects.Follow(policy, []watch.Target{gatewayTarget, classTarget}, names)
+	for names := g.names(attachments); ; {
+		g.objects.Follow(policy, targets, names)
+		// What came to lead elsewhere before it was followed has notified no policy.
+		current := g.names(attachments)
+		if slices.Equal(names, current) {
+			return
+		}
+		names = current
+	}
 }
 
-// Pending reports whether some of the Gateways or their classes are being read for the first time, which passes by itself.
-func (g *Gateways) Pending(gateways []types.NamespacedName) bool {
-	return g.objects.State(classTarget, "").Pending() || slices.ContainsFunc(gateways, func(gateway types.NamespacedName) bool {
-		return g.objects.State(gatewayTarget, gateway.Namespace).Pending()
-	})
+// Pending reports whether something that routes attach to, or a Gateway or class that it leads to, is being read for the first
+// time, which passes by itself.
+func (g *Gateways) Pending(attachments []routes.Attachment) bool {
+	for _, attachment := range attachments {
+		if isListenerSet(attachment) && g.objects.State(setTarget, attachment.Namespace).Pending() {
+			return true
+		}
+	}
+	for _, name := range g.gateways(attachments) {
+		gateway, state := g.objects.Get(gatewayName(name))
+		if state.Pending() || gateway != nil && g.objects.State(classTarget, "").Pending() {
+			return true
+		}
+	}
+	return false
 }
 
-// Lacking returns a sentence for each feature that a route takes and the class of a Gateway of its doesn't list.
-// A Gateway or class that isn't there or can't be read, and a class that publishes no features, lack nothing
-// as far as is known.
-func (g *Gateways) Lacking(route *unstructured.Unstructured, namespace string) []string {
-	needs := routes.Needs(route)
-	if len(needs) == 0 {
-		return nil
-	}
-	var lacking []string
-	for _, name := range routes.Gateways(route, namespace) {
-		class := g.class(name)
-		if class == nil || len(class.features) == 0 {
-			continue
+// names returns what is known to be between attachments and what their classes say.
+func (g *Gateways) names(attachments []routes.Attachment) []watch.Name {
+	var names []watch.Name
+	for _, attachment := range attachments {
+		if isListenerSet(attachment) {
+			names = append(names, setName(attachment))
 		}
-		for _, need := range needs {
-			if !slices.Contains(class.features, string(need.Feature)) {
-				lacking = append(lacking, fmt.Sprintf("%s %s %s, and GatewayClass %s, of Gateway %s, does not list the feature %s",
-					route.GetKind(), route.GetName(), need.What, class.Name, name, need.Feature))
+	}
+	for _, name := range g.gateways(attachments) {
+		names = append(names, gatewayName(name))
+		if gateway, _ := g.objects.Get(gatewayName(name)); gateway != nil {
+			names = append(names, className(gateway.class))
+		}
+	}
+	return names
+}
+
+// gateways returns the Gateways that attachments are known to lead to, each once.
+func (g *Gateways) gateways(attachments []routes.Attachment) []types.NamespacedName {
+	var gateways []types.NamespacedName
+	for _, attachment := range attachments {
+		name := attachment.NamespacedName
+		if isListenerSet(attachment) {
+			set, _ := g.objects.Get(setName(attachment))
+			if set == nil || set.gateway.Name == "" {
+				continue
 			}
+			name = set.gateway
+		}
+		if !slices.Contains(gateways, name) {
+			gateways = append(gateways, name)
 		}
 	}
-	return lacking
+	return gateways
 }
 
 // class returns that of a Gateway, nil if it isn't known.
 func (g *Gateways) class(name types.NamespacedName) *summary {
-	gateway, _ := g.objects.Get(watch.Name{Target: gatewayTarget, Object: name})
+	gateway, _ := g.objects.Get(gatewayName(name))
 	if gateway == nil {
 		return nil
 	}
@@ -121,28 +142,18 @@ func (g *Gateways) class(name types.NamespacedName) *summary {
 	return class
 }
 
-func className(name string) watch.Name {
-	return watch.Name{Target: classTarget, Object: types.NamespacedName{Name: name}}
+func isListenerSet(attachment routes.Attachment) bool {
+	return attachment.Kind == routes.ListenerSetKind
 }
 
-// summarize reads the features of a class, which are objects with a name, and were mere names before the Gateway API's 1.3.
-func summarize(target watch.Target, u *unstructured.Unstructured) *summary {
-	summarized := &summary{ObjectMeta: metav1.ObjectMeta{Name: u.GetName(), Namespace: u.GetNamespace(), ResourceVersion: u.GetResourceVersion()}}
-	if target == gatewayTarget {
-		summarized.class, _, _ = unstructured.NestedString(u.Object, "spec", "gatewayClassName")
-		return summarized
-	}
-	list, _, _ := unstructured.NestedSlice(u.Object, "status", "supportedFeatures")
-	for _, item := range list {
-		switch feature := item.(type) {
-		case string:
-			summarized.features = append(summarized.features, feature)
-		case map[string]any:
-			if name, ok := feature["name"].(string); ok {
-				summarized.features = append(summarized.features, name)
-			}
-		}
-	}
-	slices.Sort(summarized.features)
-	return summarized
+func setName(attachment routes.Attachment) watch.Name {
+	return watch.Name{Target: setTarget, Object: attachment.NamespacedName}
+}
+
+func gatewayName(name types.NamespacedName) watch.Name {
+	return watch.Name{Target: gatewayTarget, Object: name}
+}
+
+func className(name string) watch.Name {
+	return watch.Name{Target: classTarget, Object: types.NamespacedName{Name: name}}
 }

@@ -1,7 +1,6 @@
 package gateways
 
 import (
-	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -17,8 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
-	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
+
+	"iter8.tools/operator/controllers/routes"
 )
 
 func TestMain(m *testing.M) {
@@ -29,16 +28,23 @@ func TestMain(m *testing.M) {
 }
 
 var (
+	setResource     = gatewayAPI.WithResource("listenersets")
 	gatewayResource = gatewayAPI.WithResource("gateways")
 	classResource   = gatewayAPI.WithResource("gatewayclasses")
 	policy          = types.NamespacedName{Namespace: "test", Name: "policy"}
-	edge            = types.NamespacedName{Namespace: "test", Name: "edge"}
+	edge            = attachedTo("Gateway", "edge")
+	more            = attachedTo("ListenerSet", "more")
 )
+
+func attachedTo(kind, name string) routes.Attachment {
+	return routes.Attachment{Kind: kind, NamespacedName: types.NamespacedName{Namespace: "test", Name: name}}
+}
 
 // world is a Gateways over a cluster that a test writes to.
 type world struct {
 	*WithT
 	cluster  *dynamicfake.FakeDynamicClient
+	mapper   *meta.DefaultRESTMapper
 	gateways *Gateways
 
 	mu   sync.Mutex
@@ -49,13 +55,14 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{WithT: NewWithT(t)}
 	w.cluster = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-		gatewayResource: "GatewayList", classResource: "GatewayClassList",
+		setResource: "ListenerSetList", gatewayResource: "GatewayList", classResource: "GatewayClassList",
 	})
-	mapper := meta.NewDefaultRESTMapper(nil)
+	w.mapper = meta.NewDefaultRESTMapper(nil)
 	// What a mapper makes up is "gatewaies".
-	mapper.AddSpecific(gatewayTarget.GroupVersionKind, gatewayResource, gatewayResource, meta.RESTScopeNamespace)
-	mapper.Add(classTarget.GroupVersionKind, meta.RESTScopeRoot)
-	w.gateways = New(t.Context(), Options{Client: w.cluster, Mapper: mapper, Notify: func(policy types.NamespacedName) {
+	w.mapper.AddSpecific(gatewayTarget.GroupVersionKind, gatewayResource, gatewayResource, meta.RESTScopeNamespace)
+	w.mapper.Add(classTarget.GroupVersionKind, meta.RESTScopeRoot)
+	w.mapper.Add(setTarget.GroupVersionKind, meta.RESTScopeNamespace)
+	w.gateways = New(t.Context(), Options{Client: w.cluster, Mapper: w.mapper, Notify: func(policy types.NamespacedName) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.told = append(w.told, policy.Name)
@@ -63,15 +70,17 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// follow has a policy follow a Gateway, until that and its class are read, and then again, as a reconcile does.
-func (w *world) follow(policy string, gateway types.NamespacedName) {
+// follow has a policy follow what it attaches to, until that and what it leads to are read, and then again, as a reconcile does.
+func (w *world) follow(policy string, attachments ...routes.Attachment) {
 	name := types.NamespacedName{Namespace: "test", Name: policy}
-	w.gateways.Follow(name, []types.NamespacedName{gateway})
-	w.Eventually(w.pending).Should(BeFalse())
-	w.gateways.Follow(name, []types.NamespacedName{gateway})
+	w.gateways.Follow(name, attachments)
+	w.Eventually(w.pending(attachments...)).Should(BeFalse())
+	w.gateways.Follow(name, attachments)
 }
 
-func (w *world) pending() bool { return w.gateways.Pending([]types.NamespacedName{edge}) }
+func (w *world) pending(attachments ...routes.Attachment) func() bool {
+	return func() bool { return w.gateways.Pending(attachments) }
+}
 
 // toldOf polls which policies were told since forgetTold.
 func (w *world) toldOf() []string {
@@ -126,50 +135,15 @@ func aGateway(class, more string) string {
 	return "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: edge, namespace: test}, spec: {gatewayClassName: " + class + "}, status: {" + more + "}}"
 }
 
-func aClass(features string) string {
-	return "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: shiny}, status: {supportedFeatures: [" + features + "]}}"
+func aClass(features string) string { return aClassOf("example.com/gateway", features) }
+
+func aClassOf(controller, features string) string {
+	return "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: shiny}, spec: {controllerName: " + controller + "}, status: {supportedFeatures: [" + features + "]}}"
 }
 
-// aRoute that mirrors to two backends, to one of them a part.
-func (w *world) aRoute() *unstructured.Unstructured {
-	return w.parse("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: web}, spec: {parentRefs: [{name: edge}, {group: '', kind: Service, name: web}], " +
-		"rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: v2}}}, {type: RequestMirror, requestMirror: {backendRef: {name: v3}, percent: 5}}]}]}}")
-}
-
-func TestWhatAGatewayLacks(t *testing.T) {
-	const (
-		mirror  = "HTTPRoute web mirrors requests, and GatewayClass shiny, of Gateway test/edge, does not list the feature HTTPRouteRequestMirror"
-		several = "HTTPRoute web has several mirrors in a rule, and GatewayClass shiny, of Gateway test/edge, does not list the feature HTTPRouteRequestMultipleMirrors"
-		part    = "HTTPRoute web mirrors a part of the requests, and GatewayClass shiny, of Gateway test/edge, does not list the feature HTTPRouteRequestPercentageMirror"
-	)
-	for name, test := range map[string]struct {
-		gateway, class string
-		want           []string
-	}{
-		"nothing":                                 {aGateway("shiny", ""), aClass("{name: HTTPRouteRequestMirror}, {name: HTTPRouteRequestMultipleMirrors}, {name: HTTPRouteRequestPercentageMirror}"), nil},
-		"nothing, in the old form of the list":    {aGateway("shiny", ""), aClass("HTTPRouteRequestMirror, HTTPRouteRequestMultipleMirrors, HTTPRouteRequestPercentageMirror"), nil},
-		"a percentage":                            {aGateway("shiny", ""), aClass("{name: HTTPRouteRequestMirror}, {name: HTTPRouteRequestMultipleMirrors}"), []string{part}},
-		"all of it":                               {aGateway("shiny", ""), aClass("{name: HTTPRoute}"), []string{mirror, several, part}},
-		"that its class publishes nothing":        {aGateway("shiny", ""), aClass(""), nil},
-		"a class that is there":                   {aGateway("dull", ""), aClass("{name: HTTPRoute}"), nil},
-		"itself":                                  {"", aClass("{name: HTTPRoute}"), nil},
-		"a Gateway of that name in its namespace": {"{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: edge, namespace: other}, spec: {gatewayClassName: shiny}}", aClass("{name: HTTPRoute}"), nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			if test.gateway != "" {
-				w.create(gatewayResource, test.gateway)
-			}
-			w.create(classResource, test.class)
-			w.gateways.Follow(policy, []types.NamespacedName{edge})
-			w.Eventually(w.pending).Should(BeFalse())
-			route := w.aRoute()
-			w.Expect(w.gateways.Lacking(route, "test")).To(Equal(test.want))
-			w.Expect(route).To(Equal(w.aRoute()), "the route is changed")
-			unstructured.RemoveNestedField(route.Object, "spec", "rules")
-			w.Expect(w.gateways.Lacking(route, "test")).To(BeEmpty(), "without mirrors it takes nothing")
-		})
-	}
+// aSet of listeners, with a parent.
+func aSet(parent string) string {
+	return "{apiVersion: gateway.networking.k8s.io/v1, kind: ListenerSet, metadata: {name: more, namespace: test}, spec: {parentRef: {" + parent + "}}}"
 }
 
 func TestPoliciesAreToldOfWhatMatters(t *testing.T) {
@@ -177,7 +151,7 @@ func TestPoliciesAreToldOfWhatMatters(t *testing.T) {
 	w.create(gatewayResource, aGateway("dull", ""))
 	w.create(classResource, aClass("{name: HTTPRoute}"))
 	w.follow("policy", edge)
-	w.follow("other", types.NamespacedName{Namespace: "test", Name: "inner"})
+	w.follow("other", attachedTo("Gateway", "inner"))
 	w.Eventually(w.toldOf).Should(ContainElement("policy"), "that all is read")
 	w.quiet()
 
@@ -194,6 +168,8 @@ func TestPoliciesAreToldOfWhatMatters(t *testing.T) {
 	w.expectTold("of what is as it was")
 	w.update(classResource, aClass("{name: HTTPRoute}, {name: HTTPRouteRequestMirror}"))
 	w.expectTold("of other features", "policy")
+	w.update(classResource, aClassOf("example.com/other", "{name: HTTPRoute}, {name: HTTPRouteRequestMirror}"))
+	w.expectTold("of another controller", "policy")
 
 	w.Expect(w.cluster.Tracker().Delete(gatewayResource, "test", "edge")).To(Succeed())
 	w.expectTold("of the end of a Gateway", "policy")
@@ -208,32 +184,29 @@ func TestPoliciesAreToldOfWhatMatters(t *testing.T) {
 	w.Expect(w.gateways.objects.Targets()).To(BeEmpty())
 }
 
-func TestWhatIsBeingReadIsPending(t *testing.T) {
-	for name, resource := range map[string]string{"Gateways": "gateways", "their classes": "gatewayclasses"} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			w.create(gatewayResource, aGateway("shiny", ""))
-			w.create(classResource, aClass("{name: HTTPRoute}"))
-			release := make(chan struct{})
-			w.cluster.PrependReactor("list", resource, func(clienttesting.Action) (bool, runtime.Object, error) {
-				<-release
-				return false, nil, nil
-			})
-			w.gateways.Follow(policy, []types.NamespacedName{edge})
-			w.Consistently(w.pending).Should(BeTrue())
-			close(release)
-			w.Eventually(w.pending).Should(BeFalse())
-		})
-	}
-}
-
-func TestWhatCanNotBeReadLacksNothing(t *testing.T) {
+func TestPoliciesAreToldOfWhatListenerSetsLeadTo(t *testing.T) {
 	w := newWorld(t)
-	w.create(gatewayResource, aGateway("shiny", ""))
-	w.cluster.PrependReactor("list", "gatewayclasses", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, apierrors.NewForbidden(classResource.GroupResource(), "", errors.New("not you"))
-	})
-	w.gateways.Follow(policy, []types.NamespacedName{edge})
-	w.Eventually(w.pending).Should(BeFalse())
-	w.Expect(w.gateways.Lacking(w.aRoute(), "test")).To(BeEmpty())
+	w.create(setResource, aSet("name: inner"))
+	w.create(gatewayResource, aGateway("dull", ""))
+	w.create(classResource, aClass("{name: HTTPRoute}"))
+	w.follow("other", attachedTo("Gateway", "inner"))
+	w.Expect(w.gateways.objects.Targets()).NotTo(ContainElement(setTarget), "no route has such a parent")
+	w.follow("policy", more)
+	w.Eventually(w.toldOf).Should(ContainElement("policy"), "that all is read")
+	w.quiet()
+
+	w.update(gatewayResource, aGateway("shiny", ""))
+	w.expectTold("of a Gateway that the set doesn't lead to")
+	w.update(setResource, aSet("name: edge"))
+	w.expectTold("of another parent of the set", "policy")
+	w.follow("policy", more)
+	w.update(classResource, aClass(""))
+	w.expectTold("of the class", "policy")
+	w.update(gatewayResource, aGateway("dull", ""))
+	w.expectTold("of another class of the Gateway", "policy")
+	w.Expect(w.cluster.Tracker().Delete(setResource, "test", "more")).To(Succeed())
+	w.expectTold("of the end of the set", "policy")
+
+	w.follow("policy", edge)
+	w.Expect(w.gateways.objects.Targets()).To(ConsistOf(gatewayTarget, classTarget), "no route has such a parent any more")
 }

@@ -64,6 +64,12 @@ func percentOf(text string) float64 {
 	return percent
 }
 
+// Withholding returns the same decisions, but that some mirrors may not stand.
+func (d Decisions) Withholding(some []Withholding) Decisions {
+	d.input.Withheld = append(slices.Clone(some), d.input.Withheld...)
+	return d
+}
+
 // Of returns the decision on a target of a route in a namespace; an empty one means the policy's.
 func (d Decisions) Of(target routes.Destination, namespace string) Decision {
 	if namespace == "" {
@@ -77,13 +83,13 @@ func (d Decisions) Of(target routes.Destination, namespace string) Decision {
 	decision := Decision{Share: everything, Variants: names(owners)}
 	switch unavailable, lost, kept := inState(takes, NotAvailable), inState(takes, Unknown), inState(takes, UnknownAvailable); {
 	case len(unavailable) > 0:
-		decision.withhold(ReasonVariantNotAvailable, explain(unavailable, "is not available"))
+		decision.withhold(iter8v1alpha1.ReasonVariantNotAvailable, explain(unavailable, "is not available"))
 	case len(lost) > 0:
-		decision.withhold(ReasonVariantStateUnknown, explain(lost, "can't be judged"))
+		decision.withhold(iter8v1alpha1.ReasonVariantStateUnknown, explain(lost, "can't be judged"))
 	case len(kept) > 0:
 		decision.Unknown = explain(kept, "can't be judged")
 	}
-	if decision.Share > 0 && d.input.BuiltIn {
+	if d.input.BuiltIn {
 		decision.weigh(owners)
 	}
 	return decision
@@ -102,12 +108,12 @@ func (d *Decision) weigh(variants []Variant) {
 		weight, ok := v.Weight.percent()
 		switch {
 		case !ok:
-			d.withhold(ReasonInvalidWeight, fmt.Sprintf("the weight of variant %s must be a whole number from 0 to 100, and is %q (%s)",
+			d.withhold(iter8v1alpha1.ReasonInvalidWeight, fmt.Sprintf("the weight of variant %s must be a whole number from 0 to 100, and is %q (%s)",
 				v.Name, excerpt(v.Weight.Text), v.Weight.Source))
 			return
 		case weight < d.Share:
 			d.Share = weight
-			d.Reason = ReasonLimitedByWeight
+			d.Reason = iter8v1alpha1.ReasonLimitedByWeight
 			d.Message = fmt.Sprintf("the weight of variant %s is %s (%s)", v.Name, v.Weight.Text, v.Weight.Source)
 		}
 	}

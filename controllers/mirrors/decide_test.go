@@ -233,13 +233,41 @@ func TestAnInvalidWeightWithholdsWhateverIsUnknown(t *testing.T) {
 	v2.Weight = &Weight{"5%", "here"}
 	standing := []iter8v1alpha1.Mirror{{Route: "HTTPRoute/web", To: "a:80", Percent: "100"}}
 	d := Decide(Input{BuiltIn: true, Namespace: namespace, Variants: []Variant{v2}, Standing: standing})
-	NewWithT(t).Expect(d.Of(backend("Service a"), "")).To(And(HaveField("Share", BeZero()), HaveField("Reason", ReasonInvalidWeight), HaveField("Unknown", "")))
+	NewWithT(t).Expect(d.Of(backend("Service a"), "")).To(And(HaveField("Share", BeZero()), HaveField("Reason", iter8v1alpha1.ReasonInvalidWeight), HaveField("Unknown", "")))
+}
+
+func TestOfAGatewayThatCanNotBeReadAMirrorHasNoMoreThanItHas(t *testing.T) {
+	route := func(share string) *unstructured.Unstructured {
+		return liveRoute(t, "HTTPRoute", "rules: [{backendRefs: [{name: v1, port: 80}], filters: [{type: RequestMirror, requestMirror: {backendRef: {name: a, port: 80}"+share+"}}]}]")
+	}
+	for name, test := range map[string]struct {
+		stands, asks, want string
+	}{
+		"nothing stands":            {"", ", percent: 50", "0"},
+		"as much as is asked for":   {"50", ", percent: 50", "50"},
+		"less than is asked for":    {"10", ", percent: 50", "10"},
+		"more than is asked for":    {"100", ", percent: 50", "50"},
+		"all, and all is asked for": {"100", "", "100"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			input := Input{Namespace: namespace, Lacks: []Lack{{Route: "HTTPRoute/web", Feature: "HTTPRouteRequestMirror", Unknown: true, Message: "it can't be read"}}}
+			if test.stands != "" {
+				input.Standing = []iter8v1alpha1.Mirror{{Route: "HTTPRoute/web", To: "a:80", Percent: test.stands}}
+			}
+			gated, err := Gate([]*unstructured.Unstructured{route(test.asks)}, Decide(input))
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(gated.Mirrors).To(HaveExactElements(HaveField("Percent", test.want)))
+			patch, _ := Edit(route(test.asks), Decide(input))
+			g.Expect(patch).To(BeEmpty(), "what stands may stand")
+		})
+	}
 }
 
 func TestWhatImplementationsLack(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(LacksOf("projectcontour.io/gateway-controller", "HTTPRoute/web", "Gateway default/edge")).To(Equal([]Lack{{
-		"HTTPRoute/web", "HTTPRouteRequestPercentageMirror", "Contour, of Gateway default/edge, mirrors every request, whatever share a mirror asks for"}}))
+		Route: "HTTPRoute/web", Feature: "HTTPRouteRequestPercentageMirror", Message: "Contour, of Gateway default/edge, mirrors every request, whatever share a mirror asks for"}}))
 	for _, never := range []string{"traefik.io/gateway-controller", "linkerd.io/policy-controller"} {
 		g.Expect(LacksOf(never, "HTTPRoute/web", "")).To(HaveExactElements(HaveField("Feature", BeEquivalentTo("HTTPRouteRequestMirror"))), never)
 	}

@@ -103,7 +103,7 @@ func TestEditReportsEveryMirrorOfTheLiveRoute(t *testing.T) {
 	live := liveRoute(t, "VirtualService", "http: [{name: all, route: [{destination: {host: httpbin}}], mirrors: [{destination: {host: httpbin-v2}}, {destination: {host: httpbin-v4}, percentage: {value: 5}}]}]")
 	_, report := Edit(live, Decide(editInput()))
 	g.Expect(report).To(HaveExactElements(
-		And(HaveField("Path", "spec.http[0].mirrors[0]"), HaveField("Rule", "all"), HaveField("To", "httpbin-v2"), HaveField("From", "httpbin"), HaveField("Variants", []string{"v2"}),
+		And(HaveField("Path", "spec.http[0].mirrors[0]"), HaveField("Rule", "all"), HaveField("To", "httpbin-v2"), HaveField("From", "httpbin"), HaveField("Variant", "v2"),
 			HaveField("Asked", "100"), HaveField("Percent", "0"), HaveField("Withheld()", true), HaveField("Message", "no mirror to httpbin-v2: Service httpbin-v2 has no ready endpoint")),
 		And(HaveField("Path", "spec.http[0].mirrors[1]"), HaveField("To", "httpbin-v4"), HaveField("Asked", "5"), HaveField("Percent", "5"), HaveField("Withheld()", false), HaveField("Reason", "")),
 	))

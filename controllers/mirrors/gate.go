@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/routes"
 )
 
@@ -195,7 +196,7 @@ func (g *gate) place(manifest *unstructured.Unstructured, parts [][]gatedRule, v
 		}
 		for j, v := range verdicts[i] {
 			if v.stands() && len(entries[j].Places) == 0 {
-				v.limit(0, ReasonNoSafeMethods, "only GET, HEAD and OPTIONS are to be mirrored, and its rule matches none of them")
+				v.limit(0, iter8v1alpha1.ReasonNoSafeMethods, "only GET, HEAD and OPTIONS are to be mirrored, and its rule matches none of them")
 				v.report.Percent = "0"
 				entries[j] = v.report
 			}

@@ -79,7 +79,7 @@ func (s goldenState) input(t testing.TB, manifests []*unstructured.Unstructured)
 		input.Variants = append(input.Variants, variant)
 	}
 	for _, l := range s.Lacks {
-		input.Lacks = append(input.Lacks, Lack{l.Route, features.FeatureName(l.Feature), l.Message})
+		input.Lacks = append(input.Lacks, Lack{Route: l.Route, Feature: features.FeatureName(l.Feature), Message: l.Message})
 	}
 	for _, w := range s.Withheld {
 		input.Withheld = append(input.Withheld, Withholding(w))
@@ -206,16 +206,9 @@ func entry(t testing.TB, m Mirror) map[string]any {
 		t.Fatal(err)
 	}
 	fields := objectOf(t, data)
-	fields["path"], fields["rule"], fields["asked"] = m.Path, m.Rule, m.Asked
-	for name, list := range map[string][]string{"places": m.Places, "variants": m.Variants} {
-		if len(list) > 0 {
-			fields[name] = strings.Join(list, ", ")
-		}
-	}
-	for name, text := range map[string]string{"reason": m.Reason, "message": m.Message} {
-		if text != "" {
-			fields[name] = text
-		}
+	fields["path"], fields["asked"] = m.Path, m.Asked
+	if len(m.Places) > 0 {
+		fields["places"] = strings.Join(m.Places, ", ")
 	}
 	return fields
 }

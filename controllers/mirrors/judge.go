@@ -2,11 +2,11 @@ package mirrors
 
 import (
 	"fmt"
-	"strconv"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/gateway-api/pkg/features"
 
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/conditions"
 	"iter8.tools/operator/controllers/routes"
 )
@@ -36,12 +36,12 @@ func (d Decisions) judge(route *unstructured.Unstructured, rule routes.Rule, mat
 	standing := 0
 	for _, site := range rule.Sites {
 		v := verdict{site: site, share: site.Share.Percent, report: Mirror{
-			Mirror: rule.Mirror(route, site), Path: site.Path.String(), Rule: ruleName(rule), Asked: site.Share.String(),
+			Mirror: rule.Mirror(route, site), Path: site.Path.String(), Asked: site.Share.String(),
 		}}
 		v.report.Match = match
 		v.report.To = d.nameOf(site.To, d.namespaceOf(route))
 		decision := d.Of(site.To, d.namespaceOf(route))
-		v.report.Variants = decision.Variants
+		v.report.Variant = join(decision.Variants)
 		d.bound(&v, decision)
 		d.block(&v)
 		if v.stands() {
@@ -62,18 +62,10 @@ func (d Decisions) nameOf(target routes.Destination, namespace string) string {
 	return conditions.Truncate(target.String(), maxTarget)
 }
 
-func ruleName(rule routes.Rule) string {
-	if name := rule.Name(); name != "" {
-		return name
-	}
-	index, _ := rule.Path[len(rule.Path)-1].(int)
-	return strconv.Itoa(index)
-}
-
 // bound narrows a mirror to what its variants allow.
 func (d Decisions) bound(v *verdict, decision Decision) {
 	if v.site.Share.Percent == 0 {
-		v.limit(0, ReasonZeroPercent, "the mirror's own share is 0")
+		v.limit(0, iter8v1alpha1.ReasonZeroPercent, "the mirror's own share is 0")
 		return
 	}
 	if decision.Share < v.share {
@@ -85,7 +77,7 @@ func (d Decisions) bound(v *verdict, decision Decision) {
 	wanted := v.report.Mirror
 	wanted.Percent = routes.Share{Percent: v.share}.String()
 	if stands := d.stands(wanted); stands != wanted.Percent && percentOf(stands) < v.share {
-		v.limit(percentOf(stands), ReasonVariantStateUnknown, decision.Unknown)
+		v.limit(percentOf(stands), iter8v1alpha1.ReasonVariantStateUnknown, decision.Unknown)
 	}
 }
 
@@ -99,19 +91,30 @@ func (d Decisions) block(v *verdict) {
 	}
 }
 
-// support takes a mirror out that takes what a gateway of the route lacks; before says how many stand in the rule before it.
+// support takes a mirror out that takes what a gateway of the route lacks; before says how many stand in the rule before it. Where it isn't
+// known what the gateway lacks, the mirror has no larger share than it has now.
 func (d Decisions) support(v *verdict, before int) {
 	for _, lack := range d.input.Lacks {
-		if lack.Route != v.report.Route {
+		if lack.Route != v.report.Route || !v.takes(lack.Feature, before) {
 			continue
 		}
-		if lack.Feature == features.SupportHTTPRouteRequestMirror ||
-			lack.Feature == features.SupportHTTPRouteRequestMultipleMirrors && before > 0 ||
-			lack.Feature == features.SupportHTTPRouteRequestPercentageMirror && v.share < everything {
-			v.limit(0, ReasonUnsupportedByGateway, lack.Message)
+		if !lack.Unknown {
+			v.limit(0, iter8v1alpha1.ReasonUnsupportedByGateway, lack.Message)
 			return
 		}
+		wanted := v.report.Mirror
+		wanted.Percent = routes.Share{Percent: v.share}.String()
+		if stands := d.stands(wanted); stands != wanted.Percent && percentOf(stands) < v.share {
+			v.limit(percentOf(stands), iter8v1alpha1.ReasonUnsupportedByGateway, lack.Message)
+		}
 	}
+}
+
+// takes reports whether the mirror takes a feature of its gateway.
+func (v *verdict) takes(feature features.FeatureName, before int) bool {
+	return feature == features.SupportHTTPRouteRequestMirror ||
+		feature == features.SupportHTTPRouteRequestMultipleMirrors && before > 0 ||
+		feature == features.SupportHTTPRouteRequestPercentageMirror && v.share < everything
 }
 
 // limit narrows a mirror to a share, and says why.

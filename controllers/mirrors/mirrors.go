@@ -100,6 +100,8 @@ type Lack struct {
 	// RequestMirror withholds every mirror; RequestMultipleMirrors, all but the first that may stand in a rule; and
 	// RequestPercentageMirror, those for less than all requests.
 	Feature features.FeatureName
+	// Unknown: it can't be read whether the gateway has it. Then a mirror that takes it has no larger share than it has now.
+	Unknown bool
 	// Message is a sentence that names the gateway.
 	Message string
 }
@@ -114,22 +116,15 @@ type Withholding struct {
 
 // Mirror is what Gate and Edit report of one mirror that a route asks for.
 type Mirror struct {
-	// Mirror has the route, match, backends and target. Its Match is that of the requests that may be mirrored, where rules are
+	// Mirror has the route, rule, match, backends, target and variants; its Rule is that of the route that was given. Its Match is that of the requests that may be mirrored, where rules are
 	// split by methods. Its Percent is what is left to the mirror: 0 where it is withheld.
 	iter8v1alpha1.Mirror
 	// Path of the mirror in the route that was given: spec.rules[0].filters[1].
 	Path string
-	// Rule is the rule's name, else its position in the route that was given.
-	Rule string
 	// Places are the paths of the mirror in what Gate returns: none where it is withheld, several where its rule is split.
 	Places []string
 	// Asked is the percentage that the route asks for.
 	Asked string
-	// Variants that the target belongs to.
-	Variants []string
-	// Reason is why the mirror has less than it asks for, and Message a sentence that names the target and the cause; both
-	// are empty where it has all.
-	Reason, Message string
 }
 
 // Withheld reports whether the mirror may not stand at all.

@@ -35,9 +35,9 @@ type facts struct {
 	conditions map[string]condition
 	// legacyFinalizer tells that Iter8's controller left its finalizer.
 	legacyFinalizer bool
-	// weight is that of the annotation, nil without a valid one; invalidWeight is what it says otherwise, quoted.
-	weight        *int32
-	invalidWeight string
+	// annotatedWeight is the annotation as it is written, nil without one, and weight what it says, nil where that is not valid.
+	annotatedWeight *string
+	weight          *int32
 	// podLabels are those of a workload's Pods.
 	podLabels map[string]string
 	// byEndpoints is true of a Service with a selector, which is ready by its EndpointSlices.
@@ -97,8 +97,8 @@ func (o *Observer) summarize(target watch.Target, u *unstructured.Unstructured) 
 	}
 	kept.terminating = u.GetDeletionTimestamp() != nil
 	kept.legacyFinalizer = slices.Contains(u.GetFinalizers(), iter8v1alpha1.LegacyFinalizer)
-	kept.weight, kept.invalidWeight = weightOf(u)
-	kept.podLabels, _, _ = unstructured.NestedStringMap(u.Object, "spec", "template", "metadata", "labels")
+	kept.annotatedWeight, kept.weight = WeightOf(u)
+	kept.podLabels = PodLabelsOf(u)
 	kept.conditions = conditionsOf(u)
 	if target.Full {
 		kept.full = u
@@ -207,18 +207,25 @@ func conditionsOf(u *unstructured.Unstructured) map[string]condition {
 	return conditions
 }
 
-// weightOf reads the annotation: the weight, or what it says in quotes where that is not one.
-func weightOf(u *unstructured.Unstructured) (weight *int32, invalid string) {
+// PodLabelsOf returns the labels of a workload's Pods, and nil for anything else.
+func PodLabelsOf(u *unstructured.Unstructured) map[string]string {
+	labels, _, _ := unstructured.NestedStringMap(u.Object, "spec", "template", "metadata", "labels")
+	return labels
+}
+
+// WeightOf returns the weight that a resource is annotated with, as it is written and as a number; the latter is nil where it is not
+// a weight.
+func WeightOf(u *unstructured.Unstructured) (annotated *string, weight *int32) {
 	text, ok := u.GetAnnotations()[iter8v1alpha1.WeightAnnotation]
 	if !ok {
-		return nil, ""
+		return nil, nil
 	}
 	parsed, err := strconv.ParseInt(text, 10, 32)
 	if err != nil || parsed < 0 || parsed > iter8v1alpha1.MaxWeight {
-		return nil, strconv.Quote(text)
+		return &text, nil
 	}
 	n := int32(parsed)
-	return &n, ""
+	return &text, &n
 }
 
 // hasReadyEndpoint follows the API: an endpoint whose condition ready is unknown counts as ready.

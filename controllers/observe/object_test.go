@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"strings"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -190,36 +189,35 @@ func TestAnEndpointSliceIsKeptAsWhoseItIsAndWhetherItServes(t *testing.T) {
 func TestTheWeightOfAnAnnotation(t *testing.T) {
 	weight := func(n int32) *int32 { return &n }
 	for name, test := range map[string]struct {
-		annotations string
-		want        *int32
-		invalid     string
+		annotation string
+		want       *int32
 	}{
-		"no annotation":             {"{a: b}", nil, ""},
-		"a weight":                  {"{iter8.tools/weight: '20'}", weight(20), ""},
-		"no weight at all":          {"{iter8.tools/weight: '0'}", weight(0), ""},
-		"as much as the API allows": {"{iter8.tools/weight: '1000000'}", weight(1000000), ""},
-		"more than that":            {"{iter8.tools/weight: '1000001'}", nil, `"1000001"`},
-		"less than nothing":         {"{iter8.tools/weight: '-1'}", nil, `"-1"`},
-		"a fraction":                {"{iter8.tools/weight: '0.5'}", nil, `"0.5"`},
-		"a percentage":              {"{iter8.tools/weight: '5%'}", nil, `"5%"`},
-		"a word":                    {"{iter8.tools/weight: many}", nil, `"many"`},
-		"spaces around a weight":    {"{iter8.tools/weight: ' 5 '}", nil, `" 5 "`},
-		"an empty text":             {"{iter8.tools/weight: ''}", nil, `""`},
+		"a weight":                  {"20", weight(20)},
+		"no weight at all":          {"0", weight(0)},
+		"as much as the API allows": {"1000000", weight(1000000)},
+		"more than that":            {"1000001", nil},
+		"less than nothing":         {"-1", nil},
+		"a fraction":                {"0.5", nil},
+		"a percentage":              {"5%", nil},
+		"a word":                    {"many", nil},
+		"spaces around a weight":    {" 5 ", nil},
+		"an empty text":             {"", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			u := manifest(g, "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, annotations: "+test.annotations+"}}")
+			u := manifest(g, "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, annotations: {iter8.tools/weight: '"+test.annotation+"'}}}")
 			for _, full := range []bool{false, true} {
 				kept := newWorld(t).summarize(watch.Target{GroupVersionKind: u.GroupVersionKind(), Full: full}, u)
 				g.Expect(kept.weight).To(Equal(test.want))
-				if test.want == nil && strings.Contains(test.annotations, "weight") {
-					g.Expect(kept.invalidWeight).To(Equal(test.invalid))
-				} else {
-					g.Expect(kept.invalidWeight).To(BeEmpty())
-				}
+				g.Expect(kept.annotatedWeight).To(HaveValue(Equal(test.annotation)))
 			}
 		})
 	}
+	g := NewWithT(t)
+	u := manifest(g, "{apiVersion: v1, kind: ConfigMap, metadata: {name: a, annotations: {a: b}}}")
+	kept := newWorld(t).summarize(watch.Target{GroupVersionKind: u.GroupVersionKind()}, u)
+	g.Expect(kept.weight).To(BeNil())
+	g.Expect(kept.annotatedWeight).To(BeNil())
 }
 
 func TestHasReadyEndpoint(t *testing.T) {

@@ -47,10 +47,10 @@ type Variant struct {
 	Name string
 	// State is that of the resource that decides; Ready where all are.
 	State ResourceState
-	// Weight is what the variant's first resource is annotated with, nil if it isn't, or not with a weight: then InvalidWeight
-	// says with what.
-	Weight        *int32
-	InvalidWeight string
+	// AnnotatedWeight is what the variant's first resource is annotated with, nil if it isn't. Weight is the same as a number, nil
+	// also where it is not a weight.
+	AnnotatedWeight *string
+	Weight          *int32
 	// PodLabels are those of the Pods of each resource, in the order of the spec, nil for what is no workload or
 	// isn't there; nil as a whole where none is. Unread tells that some resource has never been read, and
 	// WeightUnread that the first hasn't.
@@ -129,7 +129,7 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 			continue
 		}
 		certain = certain || judged.state.unavailable() && reading.Err == nil
-		if judged.state == Unknown && !state.Synced {
+		if judged.state == Unknown && !state.Synced || judged.state == Invalid && resource == nil {
 			variant.Unread, variant.WeightUnread = true, variant.WeightUnread || i == 0
 		}
 		if precedence[judged.state] > precedence[variant.State] {
@@ -155,11 +155,7 @@ func unreadableSince(readings []watch.State) time.Time {
 // describe takes over what the resource at a position of the variant's says of itself.
 func (v *Variant) describe(refs []iter8v1alpha1.ResourceReference, position int, resource *object) {
 	if position == 0 {
-		v.Weight = resource.weight
-		if resource.invalidWeight != "" {
-			v.InvalidWeight = fmt.Sprintf("the annotation %s of %s %s is %s",
-				iter8v1alpha1.WeightAnnotation, refs[0].Kind, refs[0].Name, resource.invalidWeight)
-		}
+		v.Weight, v.AnnotatedWeight = resource.weight, resource.annotatedWeight
 	}
 	if len(resource.podLabels) > 0 {
 		if v.PodLabels == nil {

@@ -1,8 +1,6 @@
 package render
 
 import (
-	"fmt"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/utils/lru"
 )
@@ -29,18 +27,13 @@ func NewMemory(worker Worker) *Memory {
 	return &Memory{renderer: NewRenderer(), worker: worker, renders: lru.New(rememberedRenders)}
 }
 
-// Manifests returns what the function of this name does for the input. The digest stands for the content of the
-// input's chart, and is empty where it has none. See Worker for the errors of what isn't built in.
-func (m *Memory) Manifests(chartDigest string, in Input) ([]*unstructured.Unstructured, error) {
-	request, err := NewRequest(chartDigest, in)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalidValues, err)
-	}
+// Manifests returns the manifests of a request. See Worker for the errors of what isn't built in.
+func (m *Memory) Manifests(request Request) ([]*unstructured.Unstructured, error) {
 	if found, ok := m.renders.Get(request.Key); ok {
 		return Decode(found.([]byte))
 	}
 	var worker Worker = m.renderer
-	if !in.BuiltIn {
+	if !request.Input.BuiltIn {
 		worker = m.worker
 	}
 	data, err := worker.Render(request)

@@ -19,10 +19,18 @@ func once() Input { return inline(map[string]any{"port": int64(8000)}, echo("uui
 func remembered(t *testing.T, m *Memory, chartDigest string, in Input) any {
 	t.Helper()
 	g := NewWithT(t)
-	manifests, err := m.Manifests(chartDigest, in)
+	manifests, err := manifestsOf(m, chartDigest, in)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(manifests).To(HaveLen(1))
 	return manifests[0].Object["out"]
+}
+
+func manifestsOf(m *Memory, chartDigest string, in Input) ([]*unstructured.Unstructured, error) {
+	request, err := NewRequest(chartDigest, in)
+	if err != nil {
+		return nil, err
+	}
+	return m.Manifests(request)
 }
 
 func TestWhatWasRenderedIsRemembered(t *testing.T) {
@@ -75,12 +83,12 @@ func TestWhatIsRememberedIsAsItWasRendered(t *testing.T) {
 	g := NewWithT(t)
 	m := NewMemory(NewRenderer())
 	in := inline(values(t, "{million: 1000000, fraction: 0.5}"), "apiVersion: v1\nkind: A\nspec: {port: 8000, million: {{ .Values.million }}, half: {{ .Values.fraction }}, none: null, list: [1, a]}\n")
-	first, err := m.Manifests("", in)
+	first, err := manifestsOf(m, "", in)
 	g.Expect(err).NotTo(HaveOccurred())
 	want := first[0].DeepCopy()
 	first[0].SetName("changed by who got it")
 	for range 2 {
-		again, err := m.Manifests("", in)
+		again, err := manifestsOf(m, "", in)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(again).To(Equal([]*unstructured.Unstructured{want}), "integers are integers")
 		again[0].SetName("changed by who got it")
@@ -98,8 +106,8 @@ func TestWhatIsNotWorthRememberingIsRenderedEveryTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			m := NewMemory(NewRenderer())
-			first, firstErr := m.Manifests("", test.in)
-			second, secondErr := m.Manifests("", test.in)
+			first, firstErr := manifestsOf(m, "", test.in)
+			second, secondErr := manifestsOf(m, "", test.in)
 			if test.err {
 				g.Expect(firstErr).To(HaveOccurred())
 				g.Expect(secondErr).NotTo(MatchError(firstErr.Error()))
@@ -115,7 +123,7 @@ func TestNothingRenderedIsRememberedToo(t *testing.T) {
 	g := NewWithT(t)
 	m := NewMemory(NewRenderer())
 	for range 2 {
-		g.Expect(m.Manifests("", inline(nil, "{{/* nothing */}}"))).To(BeEmpty())
+		g.Expect(manifestsOf(m, "", inline(nil, "{{/* nothing */}}"))).To(BeEmpty())
 	}
 	g.Expect(m.renders.Len()).To(Equal(1))
 }
@@ -128,7 +136,7 @@ func TestAMemoryIsForSeveralGoroutines(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 20 {
-				manifests, err := m.Manifests("", once())
+				manifests, err := manifestsOf(m, "", once())
 				if err == nil {
 					manifests[0].SetName("mine")
 				}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/reason"
@@ -55,13 +56,13 @@ type encoded struct {
 	Input
 }
 
-// NewRequest asks for an input to be rendered.
+// NewRequest asks for an input to be rendered. The digest stands for the content of the input's chart, and is empty where it has none.
 func NewRequest(chartDigest string, in Input) (Request, error) {
 	without := in
 	without.Chart = nil
 	data, err := json.Marshal(encoded{chartDigest, without}) // a map's keys are sorted in JSON
 	if err != nil {
-		return Request{}, err
+		return Request{}, fmt.Errorf("%w: %w", ErrInvalidValues, err)
 	}
 	return Request{Input: in, ChartDigest: chartDigest, Encoded: data, Key: sha256.Sum256(data)}, nil
 }

@@ -45,6 +45,9 @@ type Input struct {
 	// APIVersions that the cluster serves, as "group/version" and "group/version/Kind": the chart's
 	// .Capabilities.APIVersions.
 	APIVersions []string
+	// KubeVersion of the cluster, the chart's .Capabilities.KubeVersion: v1.33.0. Empty means the one that Helm's
+	// SDK has for a program that sets none.
+	KubeVersion string `json:",omitempty"`
 }
 
 // Variant is the state of a variant as the chart gets to see it.
@@ -63,8 +66,6 @@ type Variant struct {
 // Resource is a resource of a variant.
 type Resource struct {
 	Kind, Name string
-	// PodLabels are the labels of a workload's Pods, nil for anything else and for what isn't there.
-	PodLabels map[string]string
 }
 
 // Renderer renders in this process. It remembers nothing but the compiled schemas of charts, and may be used from several
@@ -147,8 +148,12 @@ func (r *Renderer) renderValues(in Input) (chartutil.Values, error) {
 	if c == nil {
 		c = &chart.Chart{Metadata: &chart.Metadata{APIVersion: chart.APIVersionV2, Name: in.Policy}}
 	}
+	capabilities, err := capabilities(in)
+	if err != nil {
+		return nil, err
+	}
 	release := chartutil.ReleaseOptions{Name: in.Policy, Namespace: in.Namespace, Revision: 1, IsInstall: true}
-	rendered, err := chartutil.ToRenderValuesWithSchemaValidation(c, values, release, capabilities(in.APIVersions), true)
+	rendered, err := chartutil.ToRenderValuesWithSchemaValidation(c, values, release, capabilities, true)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalidValues, err)
 	}
@@ -164,15 +169,7 @@ func state(in Input) map[string]any {
 	for _, v := range in.Variants {
 		resources := make([]any, 0, len(v.Resources))
 		for _, r := range v.Resources {
-			resource := map[string]any{"kind": r.Kind, "name": r.Name}
-			if len(r.PodLabels) > 0 {
-				podLabels := make(map[string]any, len(r.PodLabels))
-				for key, value := range r.PodLabels {
-					podLabels[key] = value
-				}
-				resource["podLabels"] = podLabels
-			}
-			resources = append(resources, resource)
+			resources = append(resources, map[string]any{"kind": r.Kind, "name": r.Name})
 		}
 		variants = append(variants, map[string]any{
 			"name":      v.Name,
@@ -190,8 +187,16 @@ func state(in Input) map[string]any {
 	}
 }
 
-func capabilities(apiVersions []string) *chartutil.Capabilities {
-	caps := chartutil.DefaultCapabilities.Copy()
-	caps.APIVersions = append(slices.Clone(caps.APIVersions), apiVersions...)
-	return caps
+// capabilities are what Helm tells templates of the cluster.
+func capabilities(in Input) (*chartutil.Capabilities, error) {
+	capabilities := chartutil.DefaultCapabilities.Copy()
+	capabilities.APIVersions = append(slices.Clone(capabilities.APIVersions), in.APIVersions...)
+	if in.KubeVersion != "" {
+		version, err := chartutil.ParseKubeVersion(in.KubeVersion)
+		if err != nil {
+			return nil, fmt.Errorf("the version of Kubernetes, %q: %w", in.KubeVersion, err)
+		}
+		capabilities.KubeVersion = *version
+	}
+	return capabilities, nil
 }

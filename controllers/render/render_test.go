@@ -9,6 +9,7 @@ import (
 	gomegatypes "github.com/onsi/gomega/types"
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -50,7 +51,7 @@ func input(c *chart.Chart, v map[string]any) Input {
 		Subject:   types.NamespacedName{Namespace: "apps", Name: "subject"},
 		Variants: []Variant{
 			{Name: "v1", Number: 1, Available: true, Weight: 1},
-			{Name: "v2", Number: 2, Weight: 50, Weighted: true, Resources: []Resource{{Kind: "Deployment", Name: "web-v2", PodLabels: map[string]string{"version": "v2"}}, {Kind: "Service", Name: "web-v2"}}},
+			{Name: "v2", Number: 2, Weight: 50, Weighted: true, Resources: []Resource{{Kind: "Deployment", Name: "web-v2"}, {Kind: "Service", Name: "web-v2"}}},
 		},
 		APIVersions: []string{"gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1/HTTPRoute"},
 	}
@@ -98,7 +99,7 @@ func TestWhatTemplatesOfChartsAndPoliciesGetToSee(t *testing.T) {
 		"the policy":                         {".Values.iter8.policy", map[string]any{"name": "policy"}},
 		"the number of variants":             {"len .Values.iter8.variants", int64(2)},
 		"a variant that is available":        {"index .Values.iter8.variants 0", map[string]any{"name": "v1", "number": int64(1), "available": true, "weight": int64(1), "weighted": false, "resources": []any{}}},
-		"a variant that isn't":               {"index .Values.iter8.variants 1", map[string]any{"name": "v2", "number": int64(2), "available": false, "weight": int64(50), "weighted": true, "resources": []any{map[string]any{"kind": "Deployment", "name": "web-v2", "podLabels": map[string]any{"version": "v2"}}, map[string]any{"kind": "Service", "name": "web-v2"}}}},
+		"a variant that isn't":               {"index .Values.iter8.variants 1", map[string]any{"name": "v2", "number": int64(2), "available": false, "weight": int64(50), "weighted": true, "resources": []any{map[string]any{"kind": "Deployment", "name": "web-v2"}, map[string]any{"kind": "Service", "name": "web-v2"}}}},
 		"the policy as the release":          {".Release.Name", "policy"},
 		"the policy's namespace":             {".Release.Namespace", "test"},
 		"kinds that the cluster serves":      {`.Capabilities.APIVersions.Has "gateway.networking.k8s.io/v1/HTTPRoute"`, true},
@@ -306,4 +307,24 @@ func TestErrorsAreTheSameEveryTime(t *testing.T) {
 		_, err := Manifests(input(c, nil))
 		g.Expect(err).To(MatchError("template a.yaml: document 1 is a YAML string, not a Kubernetes object"))
 	}
+}
+
+func TestTheVersionOfKubernetesThatTemplatesGetToSee(t *testing.T) {
+	for name, test := range map[string]struct{ given, want string }{
+		"is Helm's, where none is given":        {"", chartutil.DefaultCapabilities.KubeVersion.Version},
+		"is the one that is given":              {"v1.29.3", "v1.29.3"},
+		"may be given without its letter":       {"1.29", "v1.29"},
+		"goes without what a distribution adds": {"v1.29.3-gke.1", "v1.29.3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := input(chartOf(t, map[string]string{"templates/one.yaml": echo(".Capabilities.KubeVersion.Version")}), nil)
+			in.KubeVersion = test.given
+			NewWithT(t).Expect(out(t, in)).To(matchOut(test.want))
+		})
+	}
+
+	in := inline(nil, echo("1"))
+	in.KubeVersion = "newest"
+	_, err := Manifests(in)
+	NewWithT(t).Expect(err).To(MatchError(ContainSubstring(`the version of Kubernetes, "newest": `)))
 }

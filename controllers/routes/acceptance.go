@@ -121,35 +121,6 @@ func title(object *unstructured.Unstructured) string {
 	return object.GetKind() + " " + object.GetName()
 }
 
-// parent is a ParentReference with its defaults filled in, for comparisons.
-type parent struct {
-	group, kind, namespace, name, section string
-	port                                  gatewayv1.PortNumber
-}
-
-func parentOf(ref gatewayv1.ParentReference, namespace string) parent {
-	return parent{
-		group:     string(value(ref.Group, gatewayv1.GroupName)),
-		kind:      string(value(ref.Kind, "Gateway")),
-		namespace: string(value(ref.Namespace, gatewayv1.Namespace(namespace))),
-		name:      string(ref.Name),
-		section:   string(value(ref.SectionName, "")),
-		port:      value(ref.Port, 0),
-	}
-}
-
-// String gives Kind namespace/name, with the section and the port where the route names them.
-func (p parent) String() string {
-	text := fmt.Sprintf("%s %s/%s", p.kind, p.namespace, p.name)
-	if p.section != "" {
-		text += " section " + p.section
-	}
-	if p.port != 0 {
-		text += fmt.Sprintf(" port %d", p.port)
-	}
-	return text
-}
-
 // acceptedByIstio reads what Istio writes into the status of its own kinds. Without its analysis being turned
 // on, which is the default, it writes nothing.
 func acceptedByIstio(object *unstructured.Unstructured) Verdict {

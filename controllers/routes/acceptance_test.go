@@ -123,27 +123,3 @@ func TestTheWorstVerdictCounts(t *testing.T) {
 		})
 	}
 }
-
-func TestTheFeaturesThatARouteTakes(t *testing.T) {
-	all := Need{"HTTPRouteRequestMirror", "mirrors requests"}
-	several := Need{"HTTPRouteRequestMultipleMirrors", "has several mirrors in a rule"}
-	part := Need{"HTTPRouteRequestPercentageMirror", "mirrors a part of the requests"}
-	v2, v3 := mirrorTo("name: v2", ""), mirrorTo("name: v3", "")
-	for name, test := range map[string]struct {
-		route string
-		want  []Need
-	}{
-		"no mirror":                   {aRoute("web", "{backendRefs: [{name: v1}]}"), nil},
-		"a mirror":                    {aRoute("web", "{filters: ["+v2+"]}"), []Need{all}},
-		"a mirror in each of two":     {aRoute("web", "{filters: ["+v2+"]}, {filters: ["+v3+"]}"), []Need{all}},
-		"two mirrors in one":          {aRoute("web", "{filters: ["+v2+", "+v3+"]}"), []Need{all, several}},
-		"a percentage":                {aRoute("web", "{filters: ["+mirrorTo("name: v2", ", percent: 100")+"]}"), []Need{all, part}},
-		"a fraction":                  {aRoute("web", "{filters: ["+mirrorTo("name: v2", ", fraction: {numerator: 1}")+"]}"), []Need{all, part}},
-		"a mirror of a backend":       {aRoute("web", "{backendRefs: [{name: v1, filters: ["+v2+"]}]}"), []Need{all}},
-		"a GRPCRoute, without a name": {strings.Replace(aRoute("web", "{filters: ["+v2+"]}"), "HTTPRoute", "GRPCRoute", 1), nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			NewWithT(t).Expect(Needs(manifest(t, test.route))).To(Equal(test.want))
-		})
-	}
-}

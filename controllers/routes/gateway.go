@@ -2,7 +2,6 @@ package routes
 
 import (
 	"fmt"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -79,8 +78,8 @@ func httpMatches(rule map[string]any) []string {
 		if m.Method != nil {
 			parts = append(parts, string(*m.Method))
 		}
-		if m.Path != nil {
-			parts = append(parts, fmt.Sprintf("%s %s", value(m.Path.Type, gatewayv1.PathMatchPathPrefix), value(m.Path.Value, "/")))
+		if path := pathOf(m.Path); path != everyPath {
+			parts = append(parts, path)
 		}
 		for _, h := range m.Headers {
 			parts = append(parts, fmt.Sprintf("header %s=%s", h.Name, h.Value))
@@ -90,6 +89,16 @@ func httpMatches(rule map[string]any) []string {
 		}
 		return join(parts)
 	})
+}
+
+// everyPath is what a match without a path gets from the apiserver.
+const everyPath = "PathPrefix /"
+
+func pathOf(match *gatewayv1.HTTPPathMatch) string {
+	if match == nil {
+		return everyPath
+	}
+	return fmt.Sprintf("%s %s", value(match.Type, gatewayv1.PathMatchPathPrefix), value(match.Value, "/"))
 }
 
 func grpcMatches(rule map[string]any) []string {
@@ -123,8 +132,6 @@ func matches[T any](rule map[string]any, describe func(T) string) []string {
 
 // unreadableMatch stands for a match in a shape that is newer than ours.
 const unreadableMatch = "a match that can't be read"
-
-func joinMatches(matches []string) string { return strings.Join(matches, " or ") }
 
 func value[T any](pointer *T, otherwise T) T {
 	if pointer == nil {

@@ -13,15 +13,19 @@ import (
 const (
 	maxText   = 4096
 	maxTarget = 512
+	maxRule   = 253
 )
 
 // everything is the percentage of a mirror that gets every request.
 const everything = "100"
 
-// Targets sums mirrors up: each target once, with the percentage where it isn't 100.
+// Targets sums up the mirrors that aren't withheld: each target once, with the percentage where it isn't 100.
 func Targets(mirrors []iter8v1alpha1.Mirror) string {
 	var targets []string
 	for _, m := range mirrors {
+		if m.State == iter8v1alpha1.MirrorWithheld {
+			continue
+		}
 		target := m.To
 		if m.Percent != everything {
 			target += " (" + m.Percent + "%)"

@@ -12,7 +12,7 @@ import (
 func TestTheMirrorsInARoute(t *testing.T) {
 	const from = "backendRefs: [{name: web-v1, port: 80}]"
 	mirror := func(m iter8v1alpha1.Mirror) []iter8v1alpha1.Mirror {
-		m.Route = "HTTPRoute/web"
+		m.Route, m.Rule = "HTTPRoute/web", "0"
 		if m.From == "" {
 			m.From = "web-v1:80"
 		}
@@ -41,11 +41,12 @@ func TestTheMirrorsInARoute(t *testing.T) {
 		"another namespace":          {aRoute("web", "{"+from+", filters: ["+mirrorTo("name: web-v2, namespace: shadow, port: 80", "")+"]}"), mirror(iter8v1alpha1.Mirror{To: "shadow/web-v2:80"})},
 		"several backends":           {aRoute("web", "{backendRefs: [{name: a, port: 80}, {name: b, namespace: far}], filters: ["+v2+"]}"), mirror(iter8v1alpha1.Mirror{From: "a:80, far/b", To: "web-v2:80"})},
 		"several mirrors in a rule": {aRoute("web", "{"+from+", filters: ["+v2+", "+mirrorTo("name: web-v3", "")+"]}"), []iter8v1alpha1.Mirror{
-			{Route: "HTTPRoute/web", From: "web-v1:80", To: "web-v2:80", Percent: "100"}, {Route: "HTTPRoute/web", From: "web-v1:80", To: "web-v3", Percent: "100"}}},
+			{Route: "HTTPRoute/web", Rule: "0", From: "web-v1:80", To: "web-v2:80", Percent: "100"}, {Route: "HTTPRoute/web", Rule: "0", From: "web-v1:80", To: "web-v3", Percent: "100"}}},
 		"several rules": {aRoute("web", "{matches: [{method: GET}], "+from+", filters: ["+v2+"]}, {"+from+"}, {backendRefs: [{name: b}], filters: ["+mirrorTo("name: web-v3", "")+"]}"), []iter8v1alpha1.Mirror{
-			{Route: "HTTPRoute/web", Match: "GET", From: "web-v1:80", To: "web-v2:80", Percent: "100"}, {Route: "HTTPRoute/web", From: "b", To: "web-v3", Percent: "100"}}},
-		"a match by path":         {aRoute("web", "{matches: [{path: {type: Exact, value: /a}}], "+from+", filters: ["+v2+"]}"), mirror(iter8v1alpha1.Mirror{Match: "Exact /a", To: "web-v2:80"})},
-		"a match by its defaults": {aRoute("web", "{matches: [{path: {}}], "+from+", filters: ["+v2+"]}"), mirror(iter8v1alpha1.Mirror{Match: "PathPrefix /", To: "web-v2:80"})},
+			{Route: "HTTPRoute/web", Rule: "0", Match: "GET", From: "web-v1:80", To: "web-v2:80", Percent: "100"}, {Route: "HTTPRoute/web", Rule: "2", From: "b", To: "web-v3", Percent: "100"}}},
+		"a match by path":                         {aRoute("web", "{matches: [{path: {type: Exact, value: /a}}], "+from+", filters: ["+v2+"]}"), mirror(iter8v1alpha1.Mirror{Match: "Exact /a", To: "web-v2:80"})},
+		"a match by its defaults":                 {aRoute("web", "{matches: [{path: {}}], "+from+", filters: ["+v2+"]}"), mirror(iter8v1alpha1.Mirror{To: "web-v2:80"})},
+		"a match of every request beside another": {aRoute("web", "{matches: [{method: GET}, {path: {type: PathPrefix, value: /}}], "+from+", filters: ["+v2+"]}"), mirror(iter8v1alpha1.Mirror{To: "web-v2:80"})},
 		"a match by everything": {
 			aRoute("web", "{matches: [{method: POST, path: {value: /a}, headers: [{name: x, value: why}, {name: z, value: w}], queryParams: [{name: q, value: r}]}], "+from+", filters: ["+v2+"]}"),
 			mirror(iter8v1alpha1.Mirror{Match: "POST, PathPrefix /a, header x=why, header z=w, query q=r", To: "web-v2:80"})},
@@ -82,8 +83,8 @@ func TestTheMirrorsOfOneOfSeveralBackends(t *testing.T) {
 			g := NewWithT(t)
 			route := name + "Route/web"
 			g.Expect(Mirrors(manifest(t, test.route))).To(Equal([]iter8v1alpha1.Mirror{
-				{Route: route, Match: test.match, From: "a:80, b:80", To: "web-v2", Percent: "100"},
-				{Route: route, Match: test.match, From: "b:80", To: "web-v3", Percent: "5"},
+				{Route: route, Rule: "0", Match: test.match, From: "a:80, b:80", To: "web-v2", Percent: "100"},
+				{Route: route, Rule: "0", Match: test.match, From: "b:80", To: "web-v3", Percent: "5"},
 			}))
 		})
 	}
@@ -114,7 +115,7 @@ func TestTheMirrorsInAVirtualService(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i := range test.want {
-				test.want[i].Route = "VirtualService/web"
+				test.want[i].Route, test.want[i].Rule = "VirtualService/web", "0"
 			}
 			u := manifest(t, "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: web}, spec: {hosts: [web], http: [{"+test.http+"}]}}")
 			NewWithT(t).Expect(Mirrors(u)).To(Equal(test.want))
@@ -131,6 +132,7 @@ func TestMirrorTargetsAreSummedUp(t *testing.T) {
 		want    string
 	}{
 		"no mirrors":                         {nil, ""},
+		"one that is withheld":               {[]iter8v1alpha1.Mirror{{To: "c", Percent: "0", State: iter8v1alpha1.MirrorWithheld}, to("a:80", "100")}, "a:80"},
 		"one":                                {[]iter8v1alpha1.Mirror{to("a:80", "100")}, "a:80"},
 		"a part":                             {[]iter8v1alpha1.Mirror{to("a:80", "0.1")}, "a:80 (0.1%)"},
 		"several, in their order":            {[]iter8v1alpha1.Mirror{to("b", "100"), to("a", "20")}, "b,a (20%)"},

@@ -1,5 +1,5 @@
-// Package routes reads routing objects of the Gateway API and of Istio: what they mirror, what that takes of a
-// gateway, and whether the gateway has accepted it. It is pure, and never changes an object.
+// Package routes reads routing objects of the Gateway API and of Istio: what they mirror, what they attach
+// to, and whether the gateways there have accepted them. It is pure, and never changes an object.
 package routes
 
 import (
@@ -32,6 +32,7 @@ func Mirrors(object *unstructured.Unstructured) []iter8v1alpha1.Mirror {
 func (r Rule) Mirror(object *unstructured.Unstructured, site Site) iter8v1alpha1.Mirror {
 	return iter8v1alpha1.Mirror{
 		Route:   Name(object.GetKind(), object.GetName()),
+		Rule:    r.title(),
 		Match:   r.Match(),
 		From:    r.From(site),
 		To:      truncate(site.To.String(), maxTarget),

@@ -1,6 +1,10 @@
 package routes
 
 import (
+	"slices"
+	"strconv"
+	"strings"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
@@ -88,8 +92,24 @@ func (r Rule) Name() string {
 	return name
 }
 
-// Match returns what a request must match to get to the rule, and "" where every request does.
-func (r Rule) Match() string { return truncate(joinMatches(r.dialect.matches(r.Fields)), maxText) }
+// title is the rule's name, else its position.
+func (r Rule) title() string {
+	if name := r.Name(); name != "" {
+		return truncate(name, maxRule)
+	}
+	index, _ := r.Path[len(r.Path)-1].(int)
+	return strconv.Itoa(index)
+}
+
+// Match returns what a request must match to get to the rule, and "" where every request does. It is the same for a rule as it was
+// written and as the apiserver returns it, with its defaults.
+func (r Rule) Match() string {
+	matches := r.dialect.matches(r.Fields)
+	if slices.Contains(matches, "") {
+		return ""
+	}
+	return truncate(strings.Join(matches, " or "), maxText)
+}
 
 // From returns the backends that answer the requests of which a site gets copies.
 func (r Rule) From(site Site) string {

@@ -76,3 +76,23 @@ func TestAMatchThatCantBeReadIsSaidToBe(t *testing.T) {
 	rules := Rules(manifest(t, aRoute("web", "{matches: [{path: /}, {method: GET}]}")))
 	NewWithT(t).Expect(rules[0].Match()).To(Equal("a match that can't be read or GET"))
 }
+
+// A rule is the same as it was rendered and as the apiserver holds it, which fills in a path.
+func TestAMatchIsTheSameWithWhatTheAPIHasByDefault(t *testing.T) {
+	for name, test := range map[string]struct{ matches, want string }{
+		"none":                              {"[]", ""},
+		"one without anything":              {"[{}]", ""},
+		"every path":                        {"[{path: {type: PathPrefix, value: /}}]", ""},
+		"a path without anything":           {"[{path: {}}]", ""},
+		"a method":                          {"[{method: GET}]", "GET"},
+		"a method, on every path":           {"[{method: GET, path: {type: PathPrefix, value: /}}]", "GET"},
+		"a path":                            {"[{path: {value: /api}}]", "PathPrefix /api"},
+		"exactly the root":                  {"[{path: {type: Exact, value: /}}]", "Exact /"},
+		"every request, beside those by it": {"[{method: GET}, {path: {value: /}}]", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := Rules(manifest(t, aRoute("web", "{matches: "+test.matches+"}")))
+			NewWithT(t).Expect(rules[0].Match()).To(Equal(test.want))
+		})
+	}
+}

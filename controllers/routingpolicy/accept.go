@@ -11,11 +11,8 @@ import (
 
 // accept finds what the gateways say of the objects that stand, whatever became of the newest ones.
 func (r *Reconciler) accept(s *scope) {
-	inventory := s.policy.Status.Applied
-	if s.result != nil {
-		inventory = s.result.Inventory
-	}
-	watched := apply.WatchedVersions(s.manifests, s.policy.Status.Applied)
+	inventory := s.inventory()
+	watched := apply.WatchedVersions(s.manifests, inventory)
 	verdicts := make([]routes.Verdict, 0, len(inventory))
 	for _, entry := range inventory {
 		live := r.Routes.Get(watched[apply.KeyOf(entry).GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name})

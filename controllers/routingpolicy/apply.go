@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -42,19 +43,33 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err)
 	}
 	result := r.Executor.Apply(ctx, apply.Request{
-		Owner: s.owner(), Manifests: s.manifests, Inventory: s.policy.Status.Applied, Account: account,
+		Owner: s.owner(), Manifests: s.toApply(), Inventory: s.policy.Status.Applied, Account: account,
 	}, func(ctx context.Context, inventory []iter8v1alpha1.AppliedObject) error {
 		status := s.policy.Status
 		status.Applied = inventory
+		if s.subject != nil && status.Subject == nil {
+			status.Subject = s.observed() // with which what is about to be applied goes
+		}
 		return r.patchStatus(ctx, s, status)
 	})
 	ended := s.recordResult(result)
+	if len(result.Failures) == 0 && result.Aborted == nil && !s.subjectGone {
+		s.inputs = r.inputsDigest(s) + "+" + r.gatewaysDigest(s, s.manifests)
+	}
 	kinds, _ = apply.Interests(s.manifests, result.Inventory)
 	if unread := r.unread(kinds, s.policy.Namespace); unread != nil && s.reports[condition].status == metav1.ConditionTrue {
 		// What was to be done is done, but nothing tells whether it still stands.
 		return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, unread)
 	}
 	return ended
+}
+
+// toApply returns the manifests as they were gated.
+func (s *scope) toApply() []*unstructured.Unstructured {
+	if s.gated == nil {
+		return nil
+	}
+	return s.gated.Manifests
 }
 
 // unread returns why some of the kinds, which were read before, can't be read any more; nil where they all can.
@@ -84,13 +99,8 @@ func (s *scope) recordResult(result apply.Result) outcome {
 		return hold
 	}
 	s.result = &result
-	switch {
-	case len(result.Failures) > 0:
-	case s.unsupported != nil:
-		s.reports[condition] = *s.unsupported
-		return conclude
-	default:
-		return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, count(len(s.manifests), "object")+" applied")
+	if len(result.Failures) == 0 {
+		return s.reportApplied(len(s.manifests))
 	}
 	messages := make([]string, 0, len(result.Failures))
 	for _, f := range result.Failures {

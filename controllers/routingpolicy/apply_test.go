@@ -93,7 +93,10 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			kind := httpRoutes.GroupVersion().WithKind("HTTPRoute")
 			s := newScope(templated("web"), now.Time)
 			s.manifests = append(s.manifests, manifest(t, aRoute("web", "")))
-			w.Eventually(func() bool { w.reconciler.followRoutes(s); return w.reconciler.Routes.State(kind, "test").Synced }).Should(BeTrue())
+			w.Eventually(func() bool {
+				w.reconciler.followRoutes(t.Context(), s)
+				return w.reconciler.Routes.State(kind, "test").Synced
+			}).Should(BeTrue())
 			test.spoil(t, w)
 			result, err := w.reconcileOnce(t)
 			w.Expect(result).To(Equal(ctrl.Result{}))

@@ -41,14 +41,11 @@ func (r *Reconciler) followChart(_ context.Context, s *scope) outcome {
 	case resolution.Chart == nil:
 		return s.fail(condition, chart.Reason(resolution.Err), resolution.Err)
 	}
-	s.chart = resolution.Chart
+	s.state.Chart = resolution.Chart
 	if resolution.Err != nil {
-		s.fail(condition, chart.Reason(resolution.Err), fmt.Errorf("%w; %s, which was found before, is used", resolution.Err, describe(s.chart.Resolved)))
+		s.fail(condition, chart.Reason(resolution.Err), fmt.Errorf("%w; %s, which was found before, is used", resolution.Err, describe(s.state.Chart.Resolved)))
 	} else {
-		s.succeed(condition, iter8v1alpha1.ReasonSucceeded, describe(s.chart.Resolved))
-	}
-	if s.podLabelsUnread() {
-		return s.interrupt(s.unknownBecause, s.stateUnknown)
+		s.succeed(condition, iter8v1alpha1.ReasonSucceeded, describe(s.state.Chart.Resolved))
 	}
 	return advance
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/guard"
 )
@@ -13,12 +15,16 @@ import (
 // guard refuses manifests that the policy may not apply.
 func (r *Reconciler) guard(_ context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionRendered
-	violations := guard.Violations(guard.Rules{Namespace: s.policy.Namespace, Kinds: r.Kinds}, s.manifests)
+	violations := r.violations(s, s.manifests)
 	if len(violations) > 0 {
 		s.manifests = nil // no later phase is to look at what they name
 		return s.fail(condition, iter8v1alpha1.ReasonForbiddenManifest, errors.New(strings.Join(violations, "; ")))
 	}
-	return s.succeed(condition, iter8v1alpha1.ReasonSucceeded, fmt.Sprintf("%s rendered", count(len(s.manifests), "object")))
+	return s.reportRendered(len(s.manifests))
+}
+
+func (r *Reconciler) violations(s *scope, manifests []*unstructured.Unstructured) []string {
+	return guard.Violations(guard.Rules{Namespace: s.policy.Namespace, Kinds: r.Kinds}, manifests)
 }
 
 func count(n int, noun string) string {

@@ -3,50 +3,70 @@ package routingpolicy
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/desired"
+	"iter8.tools/operator/controllers/mirrors"
 )
 
-// suspend leaves everything as it is.
+// suspend leaves everything as it is, but for mirrors that are to be out whatever else is.
 func (r *Reconciler) suspend(_ context.Context, s *scope) outcome {
-	if s.policy.Spec.Suspend {
+	s.withheld = append(s.withheld, desired.Withheld(s.policy)...)
+	switch {
+	case s.policy.Spec.Suspend && s.policy.Spec.Withdrawn:
+		return s.interrupt(iter8v1alpha1.ReasonSuspended, "spec.suspend and spec.withdrawn are set: mirrors are taken out, all else stays as it is")
+	case s.policy.Spec.Suspend:
 		return s.interrupt(iter8v1alpha1.ReasonSuspended, "spec.suspend is set: what is applied stays as it is")
 	}
 	return advance
 }
 
-// observe finds the Subject and the state of its variants. Without a Subject, what was applied for it is withdrawn.
+// observe finds the Subject and the state of its variants. What was applied for a Subject that is gone goes too; where the
+// reference leads nowhere, it stays, without mirrors.
 func (r *Reconciler) observe(ctx context.Context, s *scope) outcome {
-	name := subjectName(s.policy)
+	name := desired.SubjectName(s.policy)
 	if name.Namespace != s.policy.Namespace && !r.AllowCrossNamespace {
-		return s.interrupt(iter8v1alpha1.ReasonCrossNamespaceReference, fmt.Sprintf(
+		return s.withholdAll(iter8v1alpha1.ReasonCrossNamespaceReference, fmt.Sprintf(
 			"spec.subjectRef is in namespace %s, and this operator does not allow references to other namespaces", name.Namespace))
+	}
+	if len(r.Namespaces) > 0 && !slices.Contains(r.Namespaces, name.Namespace) {
+		return s.withholdAll(iter8v1alpha1.ReasonCrossNamespaceReference, fmt.Sprintf(
+			"spec.subjectRef is in namespace %s, which this operator does not watch", name.Namespace))
 	}
 	subject := &iter8v1alpha1.Subject{}
 	switch err := r.Client.Get(ctx, name, subject); {
-	case apierrors.IsNotFound(err):
-		s.interrupt(iter8v1alpha1.ReasonSubjectNotFound, fmt.Sprintf(
-			"Subject %s does not exist; nothing is applied without it", s.policy.Spec.SubjectRef.Name))
+	case apierrors.IsNotFound(err) && s.knew(name):
+		s.withholdAll(iter8v1alpha1.ReasonSubjectNotFound, fmt.Sprintf("Subject %s does not exist; nothing is applied without it", name.Name))
 		return withdraw
+	case apierrors.IsNotFound(err) && len(s.policy.Status.Applied) > 0:
+		return s.withholdAll(iter8v1alpha1.ReasonSubjectNotFound, fmt.Sprintf("Subject %s does not exist; what was applied for another one stays, without mirrors", name.Name))
+	case apierrors.IsNotFound(err):
+		return s.withholdAll(iter8v1alpha1.ReasonSubjectNotFound, fmt.Sprintf("Subject %s does not exist; nothing is applied without it", name.Name))
 	case err != nil:
 		s.err = err
 		return hold
 	}
 	s.subject, s.observation = subject, r.Observer.Observe(subject)
-	if s.observation.Pending() {
-		return hold
-	}
 	return advance
 }
 
-// subjectName returns the Subject that a policy refers to.
-func subjectName(policy *iter8v1alpha1.RoutingPolicy) types.NamespacedName {
-	namespace := policy.Spec.SubjectRef.Namespace
-	if namespace == "" {
-		namespace = policy.Namespace
-	}
-	return types.NamespacedName{Namespace: namespace, Name: policy.Spec.SubjectRef.Name}
+// knew reports whether what is applied was applied for a Subject of this name.
+func (s *scope) knew(subject types.NamespacedName) bool {
+	known := s.policy.Status.Subject
+	return known != nil && known.Namespace == subject.Namespace && known.Name == subject.Name
+}
+
+// withhold keeps mirrors out whatever the variants' states.
+func (s *scope) withhold(reason, message string) {
+	s.withheld = append(s.withheld, mirrors.Withholding{Reason: reason, Message: message})
+}
+
+// withholdAll interrupts the reconcile for a reason for which no mirror may stand either.
+func (s *scope) withholdAll(reason, message string) outcome {
+	s.withhold(reason, message)
+	return s.interrupt(reason, message)
 }

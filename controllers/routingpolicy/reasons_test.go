@@ -142,8 +142,8 @@ func TestWhatPassesIsTriedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			s := newScope(templated("web"), now.Time)
-			g.Expect(test.reconciler.render(t.Context(), s)).To(Equal(conclude))
+			s := scopeOf(templated("web"))
+			g.Expect(s.run(t.Context(), test.reconciler.request, test.reconciler.render)).To(Equal(conclude))
 			g.Expect(s.reports["Rendered"].reason).To(Equal(test.reason))
 			g.Expect(s.err).To(MatchError(s.reports["Rendered"].message))
 			conditions := s.conditions()
@@ -153,7 +153,7 @@ func TestWhatPassesIsTriedAgain(t *testing.T) {
 	}
 }
 
-// Statuses as an operator wrote them that knew other names for some reasons.
+// Statuses as an earlier operator wrote them, which knew of no mirrors but those that stand, and other names for some reasons.
 const (
 	healthy = `{
   "observedGeneration": 3,
@@ -192,22 +192,24 @@ func TestAStatusThatAnEarlierOperatorWroteGoesOn(t *testing.T) {
 		NewWithT(t).Expect(decoder.Decode(&policy.Status)).To(Succeed())
 		return newScope(policy, now.Time)
 	}
-	t.Run("of a healthy policy, to the letter", func(t *testing.T) {
+	t.Run("of a healthy policy, to the letter but for whose variants are known", func(t *testing.T) {
 		g := NewWithT(t)
 		s := stored(t, healthy)
-		s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
-		s.chart = &chart.Chart{Resolved: *s.policy.Status.Chart.DeepCopy()}
+		s.subject, s.known = aSubject(), []iter8v1alpha1.KnownVariant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
+		s.state.Chart = &chart.Chart{Resolved: *s.policy.Status.Chart.DeepCopy()}
 		s.manifests = append(s.manifests, manifest(t, aRoute("web", "")))
-		steps := []apply.Step{step(t, apply.Keep, "web", "web-v2")}
-		s.result = &apply.Result{Steps: steps, Inventory: s.policy.Status.DeepCopy().Applied, Applied: map[apply.Key]bool{steps[0].Key: true}}
+		s.mirrors = s.policy.Status.DeepCopy().Mirrors
+		s.result = &apply.Result{Inventory: s.policy.Status.DeepCopy().Applied}
 		s.succeed("ChartResolved", "Succeeded", "chart mirror, version 0.1.0")
 		s.succeed("Rendered", "Succeeded", "1 object rendered")
 		s.succeed("Applied", "Succeeded", "1 object applied")
 		s.reports["Accepted"] = report{status: metav1.ConditionUnknown, reason: "NotReported", message: "HTTPRoute web names no parentRefs, so no gateway reports on it"}
-		g.Expect(*s.status()).To(Equal(s.policy.Status))
+		want := s.policy.Status.DeepCopy()
+		want.Subject = &iter8v1alpha1.ObservedSubject{Name: "web", Namespace: "test", UID: "subject-uid"}
+		g.Expect(s.status()).To(Equal(want))
 		written, err := json.Marshal(s.status())
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(written).To(MatchJSON(healthy))
+		g.Expect(written).To(MatchJSON(strings.Replace(healthy, `"variants"`, `"subject": {"name": "web", "namespace": "test", "uid": "subject-uid"}, "variants"`, 1)))
 	})
 	t.Run("of one whose reason has another name by now, with its times", func(t *testing.T) {
 		g := NewWithT(t)

@@ -1,6 +1,7 @@
 // Package routingpolicy keeps what a RoutingPolicy routes in step with its Subject's variants.
 //
-//	observe → trigger → chart → render → guard → gateways → apply → accept → status
+//	observe → trigger → chart → render → guard → follow → gate → check → apply ─┐
+//	   └───────────────── whatever becomes of any of these ─────────────────────┴─► withdraw → accept → status
 package routingpolicy
 
 import (
@@ -38,6 +39,9 @@ import (
 // sooner, if the write concerns it.
 const conflictRetry = 500 * time.Millisecond
 
+// statusTimeout is how long the apiserver may take to answer to a status, of which no webhook is asked as a rule.
+const statusTimeout = 35 * time.Second
+
 // Reconciler brings the routing objects of policies to what their charts render.
 type Reconciler struct {
 	Client client.Client
@@ -56,10 +60,20 @@ type Reconciler struct {
 	Recorder     events.EventRecorder
 	// Kinds that policies may render.
 	Kinds []schema.GroupKind
+	// Build identifies what the operator was built from: another one may render and decide otherwise.
+	Build string
+	// UnknownGrace is how long mirrors stand for a variant of which it isn't known any more whether it is available.
+	UnknownGrace time.Duration
+	// Namespaces that are watched; none means all.
+	Namespaces []string
 	// AllowCrossNamespace lets a policy refer to a Subject of another namespace.
 	AllowCrossNamespace bool
 
 	written ownwrites.Cache[*iter8v1alpha1.RoutingPolicy]
+	// enqueueAfter has a policy reconciled after a while; nil where there is no queue.
+	enqueueAfter func(ctrl.Request, time.Duration)
+	// now is time.Now where it is nil.
+	now func() time.Time
 }
 
 // Reconcile runs the phases, each of which may end it, and writes the status once where that says something
@@ -76,34 +90,65 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !policy.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil // what it owns is the garbage collector's
 	}
-	s := newScope(policy, time.Now())
-	if r.run(ctx, s) != hold {
-		r.writeStatus(ctx, s)
+	s := newScope(policy, r.clock())
+	if ended := r.run(ctx, s); ended != hold || len(s.withdrawn) > 0 {
+		r.writeStatus(ctx, s, ended)
 	}
-	return s.end()
+	result, err := s.end()
+	if err != nil && result.RequeueAfter > 0 && r.enqueueAfter != nil {
+		r.enqueueAfter(req, result.RequeueAfter) // with an error, the result counts for nothing
+	}
+	return result, err
 }
 
-// run runs the phases, and returns hold where nothing is to be written.
+func (r *Reconciler) clock() time.Time {
+	if r.now == nil {
+		return time.Now()
+	}
+	return r.now()
+}
+
+// run runs the phases, and returns hold where the conditions are to stay as they are.
 func (r *Reconciler) run(ctx context.Context, s *scope) outcome {
-	ended := advance
-	for _, phase := range []phase{
-		r.suspend, r.observe, r.trigger, r.followChart, r.render, r.guard, r.followGateways, r.checkGateways,
-	} {
-		if ended = phase(ctx, s); ended != advance {
-			break
-		}
+	ended := s.run(ctx, r.suspend, r.observe, r.trigger, r.followChart, r.request, r.unchanged)
+	if s.inputs != "" { // it is unchanged
+		return ended
+	}
+	if ended == advance {
+		ended = s.run(ctx, r.render, r.guard, r.followGateways)
 	}
 	if ended == withdraw {
+		s.subjectGone = true
 		r.followGateways(ctx, s) // of no route any more
 	}
-	if ended == hold || r.followRoutes(s) == hold {
-		return hold
+	switch followed := r.followRoutes(ctx, s); {
+	case followed == hold:
+		ended = hold
+	case ended == advance:
+		ended = s.run(ctx, r.gate, r.check, r.apply)
+	case ended == withdraw:
+		ended = r.apply(ctx, s)
 	}
-	if ended != conclude && r.apply(ctx, s) == hold {
-		return hold
+	if ended != hold || s.decides() {
+		r.readUnwatched(ctx, s)
 	}
-	r.accept(s)
-	return conclude
+	r.withdraw(ctx, s)
+	s.mirrors = r.reportMirrors(s)
+	s.forgetAltered()
+	if ended != hold {
+		r.accept(s)
+	}
+	return ended
+}
+
+// run runs phases until one ends otherwise than with the next.
+func (s *scope) run(ctx context.Context, phases ...phase) outcome {
+	for _, phase := range phases {
+		if ended := phase(ctx, s); ended != advance {
+			return ended
+		}
+	}
+	return advance
 }
 
 // unfollow forgets a policy that is gone.
@@ -115,8 +160,11 @@ func (r *Reconciler) unfollow(policy types.NamespacedName) {
 }
 
 // writeStatus writes the status of a policy where it differs, and Events about what a person should know.
-func (r *Reconciler) writeStatus(ctx context.Context, s *scope) {
-	status := s.status()
+func (r *Reconciler) writeStatus(ctx context.Context, s *scope, ended outcome) {
+	status := s.mirrorStatus()
+	if ended != hold {
+		status = s.status()
+	}
 	if equality.Semantic.DeepEqual(*status, s.policy.Status) {
 		return
 	}
@@ -151,6 +199,8 @@ func (r *Reconciler) patchStatus(ctx context.Context, s *scope, status iter8v1al
 }
 
 func (r *Reconciler) patchStatusOf(ctx context.Context, s *scope, policy *iter8v1alpha1.RoutingPolicy, status iter8v1alpha1.RoutingPolicyStatus) error {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
 	updated := policy.DeepCopy()
 	updated.Status = status
 	if err := r.Client.Status().Patch(ctx, updated, client.MergeFromWithOptions(policy, client.MergeFromWithOptimisticLock{})); err != nil {

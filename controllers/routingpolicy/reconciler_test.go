@@ -10,9 +10,7 @@ import (
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	clienttesting "k8s.io/client-go/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -25,28 +23,37 @@ func simple() *iter8v1alpha1.Subject { return aSubject(iter8v1alpha1.Variant{Nam
 
 func TestTheRouteFollowsTheVariant(t *testing.T) {
 	subject := aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2", Resources: []iter8v1alpha1.ResourceReference{
-		{APIVersion: "apps/v1", Kind: "Deployment", Name: "web-v2"}}})
+		{APIVersion: "v1", Kind: "Service", Name: "web-v2"}, {APIVersion: "apps/v1", Kind: "Deployment", Name: "web-v2"}}})
 	policy := aPolicy("v2")
-	policy.Spec.Chart = &iter8v1alpha1.ChartReference{Name: "mirror"}
-	policy.Spec.Values = &apiextensionsv1.JSON{Raw: []byte(`{"rules": [{"backendRefs": [{"name": "web-v1", "port": 80}],
-		"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "web-v2", "port": 80}}}]}]}`)}
+	policy.Spec.Chart = &iter8v1alpha1.ChartReference{Name: "plain"}
+	policy.Spec.Values = valuesOf(`{"rules": ` + rulesOf(toV2, "") + `}`)
 	w := newWorld(t, subject, policy)
+	w.clockAt(then.Time)
+	w.Expect(w.cluster.Tracker().Create(services, aService("web-v2"), "test")).To(Succeed())
 
 	_, err := w.reconcileOnce(t)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.written()).To(BeEmpty(), "nothing is known of the variant yet")
 
 	w.subjects.OnAdd(subject, false)
-	got := w.settled(t, "True Succeeded: 1 object applied for v2 not available")
-	w.Expect(got.Status.Mirrors).To(BeEmpty())
-	w.Expect(got.Status.Chart).To(And(HaveField("Name", "mirror"), HaveField("Digest", HavePrefix("sha256:"))))
-	w.Expect(w.written()).To(Equal([]string{"status web?", "apply web", "status web"}), "the inventory first")
+	const gone = "no mirror to web-v2:80: Deployment web-v2 does not exist"
+	got := w.settled(t, "True Succeeded: "+gone)
+	w.Expect(got.Status.Mirrors).To(HaveExactElements(BeComparableTo(iter8v1alpha1.Mirror{Route: "HTTPRoute/web", Rule: "0", From: "web-v1:80", To: "web-v2:80",
+		Variant: "v2", Percent: "0", State: iter8v1alpha1.MirrorWithheld, Reason: "VariantNotAvailable", Message: gone, Since: &then})))
+	w.Expect(got.Status.MirrorTargets).To(BeEmpty())
+	w.Expect(got.Status.Chart).To(And(HaveField("Name", "plain"), HaveField("Digest", HavePrefix("sha256:"))))
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", "")))
+	w.Expect(w.written()).To(Equal([]string{"dry-run web", "status web?", "apply web", "status web"}), "what comes later is checked now, then the inventory")
 
+	w.clockAt(now.Time)
 	w.Expect(w.cluster.Tracker().Create(deployments, aDeployment(metav1.ConditionTrue), "test")).To(Succeed())
 	got = w.settled(t, "True Succeeded: 1 object applied for v2 available")
-	w.Expect(got.Status.Mirrors).To(Equal([]iter8v1alpha1.Mirror{{Route: "HTTPRoute/web", From: "web-v1:80", To: "web-v2:80", Percent: "100"}}))
+	w.Expect(got.Status.Mirrors).To(HaveExactElements(BeComparableTo(iter8v1alpha1.Mirror{Route: "HTTPRoute/web", Rule: "0", From: "web-v1:80", To: "web-v2:80",
+		Variant: "v2", Percent: "100", State: iter8v1alpha1.MirrorUnconfirmed, Since: &now})))
 	w.Expect(got.Status.MirrorTargets).To(Equal("web-v2:80"))
-	w.Expect(got.Status.Variants).To(Equal([]iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}))
+	w.Expect(got.Status.Variants).To(Equal([]iter8v1alpha1.KnownVariant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}))
+	w.Expect(got.Status.Subject).To(Equal(&iter8v1alpha1.ObservedSubject{Name: "web", Namespace: "test", UID: "subject-uid"}))
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf(toV2, "")))
 	w.Expect(w.written()).To(Equal([]string{"apply web", "status web"}))
 	w.Expect(w.events).To(Receive(Equal("Normal MirrorsChanged requests are mirrored to web-v2:80")))
 
@@ -55,61 +62,9 @@ func TestTheRouteFollowsTheVariant(t *testing.T) {
 	w.Expect(w.written()).To(BeEmpty(), "at rest")
 
 	w.Expect(w.cluster.Tracker().Update(deployments, aDeployment(metav1.ConditionFalse), "test")).To(Succeed())
-	w.settled(t, "True Succeeded: 1 object applied for v2 not available")
+	w.settled(t, "True Succeeded: no mirror to web-v2:80: Deployment web-v2 ")
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", "")))
 	w.Expect(w.events).To(Receive(Equal("Normal MirrorsChanged requests are no longer mirrored to web-v2:80")))
-}
-
-func TestAChartThatLooksAtPodsWaitsUntilTheseCanBeRead(t *testing.T) {
-	subject := aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2", Resources: []iter8v1alpha1.ResourceReference{
-		{APIVersion: "apps/v1", Kind: "Deployment", Name: "web-v2"}}})
-	policy := aPolicy("v2")
-	policy.Spec.Chart = &iter8v1alpha1.ChartReference{Name: "mirror-istio"}
-	policy.Spec.Values = &apiextensionsv1.JSON{Raw: []byte(`{"hosts": ["web"], "subsets": [{"name": "v2", "labels": {"version": "v2"}}],
-		"http": [{"route": [{"destination": {"host": "web"}}], "mirror": {"host": "web", "subset": "v2"}}]}`)}
-	policy.Status.Variants = []iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
-	policy.Status.Applied = []iter8v1alpha1.AppliedObject{{APIVersion: "networking.istio.io/v1", Kind: "VirtualService", Name: "web", UID: "u"}}
-	w := newWorld(t, subject, policy)
-	w.cluster.PrependReactor("list", "deployments", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return true, nil, apierrors.NewForbidden(deployments.GroupResource(), "", errors.New("not you"))
-	})
-	w.subjects.OnAdd(subject, false)
-	got := w.settled(t, "False VariantStateUnknown: variant v2 counts as available, as it was last known: Deployment web-v2 can't be read")
-	w.Expect(got.Status.Applied).To(Equal(policy.Status.Applied))
-	w.Expect(w.written()).To(Equal([]string{"status web"}), "nothing but the status")
-}
-
-func TestAMirrorIsNotWidenedWhereItsWeightCanNotBeRead(t *testing.T) {
-	aService := iter8v1alpha1.ResourceReference{APIVersion: "v1", Kind: "Service", Name: "web-v2"}
-	aDeployment := iter8v1alpha1.ResourceReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web-v2"}
-	for name, test := range map[string]struct {
-		resources []iter8v1alpha1.ResourceReference
-		first     string
-	}{
-		"that of its Deployment":                   {[]iter8v1alpha1.ResourceReference{aDeployment}, "Deployment web-v2"},
-		"that of its Service, nor its Deployment":  {[]iter8v1alpha1.ResourceReference{aService, aDeployment}, "Service web-v2"},
-		"that of its Deployments, nor its Service": {[]iter8v1alpha1.ResourceReference{aDeployment, aDeployment, aService}, "Deployment web-v2"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			subject := aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2", Resources: test.resources})
-			policy := aPolicy("v2")
-			policy.Spec.Chart = &iter8v1alpha1.ChartReference{Name: "mirror"}
-			policy.Spec.Values = &apiextensionsv1.JSON{Raw: []byte(`{"rules": [{"backendRefs": [{"name": "web-v1", "port": 80}],
-				"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "web-v2", "port": 80}}}]}]}`)}
-			policy.Status.Variants = []iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2", Available: true}}
-			policy.Status.Applied = []iter8v1alpha1.AppliedObject{{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: "web", UID: "u"}}
-			policy.Status.Mirrors = []iter8v1alpha1.Mirror{{Route: "HTTPRoute/web", From: "web-v1:80", To: "web-v2:80", Percent: "20"}}
-			w := newWorld(t, subject, policy)
-			for _, resource := range []schema.GroupVersionResource{deployments, services} {
-				w.cluster.PrependReactor("list", resource.Resource, func(clienttesting.Action) (bool, runtime.Object, error) {
-					return true, nil, apierrors.NewForbidden(resource.GroupResource(), "", errors.New("not you"))
-				})
-			}
-			w.subjects.OnAdd(subject, false)
-			got := w.settled(t, "False VariantStateUnknown: variant v2 counts as available, as it was last known: "+test.first+" can't be read")
-			w.Expect(got.Status.Mirrors).To(Equal(policy.Status.Mirrors), "the first resource may be annotated with a weight")
-			w.Expect(w.written()).To(HaveEach("status web"), "nothing but the status")
-		})
-	}
 }
 
 func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {
@@ -324,7 +279,7 @@ func TestAPolicyThatIsGoneIsForgotten(t *testing.T) {
 	_, err := w.reconcileOnce(t)
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(w.written()).To(BeEmpty(), "what it owns is the garbage collector's")
-	w.Expect(w.reconciler.Routes.State(kind, "test").Synced).To(BeFalse(), "nobody follows routes any more")
+	w.Expect(w.reconciler.Routes.State(kind, "test").Synced).To(BeFalse(), "no policy follows routes any more")
 }
 
 func TestTheEchoOfAStatusDoesNotWakeThePolicy(t *testing.T) {

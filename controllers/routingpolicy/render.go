@@ -5,46 +5,33 @@ import (
 	"errors"
 	"fmt"
 
-	utiljson "k8s.io/apimachinery/pkg/util/json"
-
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/render"
 )
 
-// render makes manifests of it all.
-func (r *Reconciler) render(_ context.Context, s *scope) outcome {
+// request says what is to be rendered.
+func (r *Reconciler) request(_ context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionRendered
-	values := map[string]any{}
-	if s.policy.Spec.Values != nil {
-		if err := utiljson.Unmarshal(s.policy.Spec.Values.Raw, &values); err != nil {
-			return s.fail(condition, iter8v1alpha1.ReasonInvalidValues, fmt.Errorf("spec.values: %w", err))
-		}
-	}
 	apiVersions, err := r.Capabilities.APIVersions()
 	if err != nil {
 		return s.fail(condition, iter8v1alpha1.ReasonDiscoveryFailed, fmt.Errorf("asking which kinds of routes the cluster serves: %w", err))
 	}
-	input := render.Input{
-		Templates:   s.policy.Spec.Templates,
-		Values:      values,
-		Namespace:   s.policy.Namespace,
-		Policy:      s.policy.Name,
-		Labels:      s.policy.Labels,
-		Subject:     subjectName(s.policy),
-		Variants:    s.variants,
-		APIVersions: apiVersions,
+	s.state.APIVersions = apiVersions
+	if s.requested, err = s.state.Request(); err != nil {
+		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, err)
 	}
-	digest := ""
-	if s.chart != nil {
-		input.Chart, digest = s.chart.Helm, s.chart.Resolved.Digest
-		input.BuiltIn = s.policy.Spec.Chart.Repository == ""
-	}
-	s.manifests, err = r.Renders.Manifests(digest, input)
+	return advance
+}
+
+// render makes manifests of it all, with every mirror that they ask for.
+func (r *Reconciler) render(_ context.Context, s *scope) outcome {
+	var err error
+	s.manifests, err = r.Renders.Manifests(s.requested)
 	switch {
 	case errors.Is(err, render.ErrPending):
 		return hold
 	case err != nil:
-		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, err)
+		return s.fail(iter8v1alpha1.ConditionRendered, iter8v1alpha1.ReasonRenderFailed, err)
 	}
 	return advance
 }

@@ -53,7 +53,7 @@ func TestWhatTheWorkerAnswers(t *testing.T) {
 			if test.err != nil {
 				test.err = fmt.Errorf("wrapped: %w", test.err)
 			}
-			s := newScope(templated("web"), now.Time)
+			s := scopeOf(templated("web"))
 			g.Expect(rendering(&answering{err: test.err}).render(t.Context(), s)).To(Equal(test.outcome))
 			g.Expect(s.reports[iter8v1alpha1.ConditionRendered].reason).To(Equal(test.reason))
 			g.Expect(meta.IsStatusConditionTrue(s.conditions(), iter8v1alpha1.ConditionStalled)).To(Equal(test.stalled))
@@ -80,12 +80,13 @@ func TestOnlyWhatIsBuiltInIsRenderedByTheOperator(t *testing.T) {
 			g := NewWithT(t)
 			policy := templated("web")
 			test.spec(&policy.Spec)
-			s := newScope(policy, now.Time)
+			s := scopeOf(policy)
 			if policy.Spec.Chart != nil {
-				s.chart = resolved
+				s.state.Chart = resolved
 			}
 			worker := &answering{}
-			g.Expect(rendering(worker).render(t.Context(), s)).To(Equal(advance))
+			r := rendering(worker)
+			g.Expect(s.run(t.Context(), r.request, r.render)).To(Equal(advance))
 			g.Expect(worker.asked).To(Equal(test.asked))
 		})
 	}

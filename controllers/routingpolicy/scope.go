@@ -13,7 +13,8 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
-	"iter8.tools/operator/controllers/chart"
+	"iter8.tools/operator/controllers/desired"
+	"iter8.tools/operator/controllers/mirrors"
 	"iter8.tools/operator/controllers/observe"
 	"iter8.tools/operator/controllers/reason"
 	"iter8.tools/operator/controllers/render"
@@ -46,23 +47,39 @@ type scope struct {
 
 	subject     *iter8v1alpha1.Subject
 	observation observe.Observation
-	// variants are the states to render.
-	variants []render.Variant
-	// stateUnknown says which triggering variants can't be judged, and why, and unknownBecause is the reason; neverRead, that the
-	// resources of one have never been read.
+	// subjectGone: there was one, for which all that stands was applied.
+	subjectGone bool
+	// state is what the manifests and the mirrors in them depend on, and known what the status keeps of its variants.
+	state desired.State
+	known []iter8v1alpha1.KnownVariant
+	// stateUnknown says which variants can't be judged, and why, and unknownBecause is the reason.
 	stateUnknown, unknownBecause string
-	neverRead                    bool
-	// invalidWeights says to which variants nothing is mirrored since their weight is not valid.
-	invalidWeights string
+	// withheld are mirrors that may not stand whatever the variants' states.
+	withheld []mirrors.Withholding
 
-	chart     *chart.Chart
+	// requested is what is to be rendered.
+	requested render.Request
+	// manifests are as they were rendered, and gated as they are to be applied; nil where it didn't come to that.
 	manifests []*unstructured.Unstructured
-	// gateways are those that the manifests attach to, or did when more was rendered.
-	gateways []types.NamespacedName
-	// unsupported is why not all is applied that was rendered at first; nil where it is.
-	unsupported *report
+	gated     *mirrors.Gated
+	// decisions are those by which they were gated.
+	decisions mirrors.Decisions
+	// inputs is the digest of what the applied objects were made of; empty where not all of them are applied.
+	inputs string
+	// checked is the digest of what the apiserver has accepted with every variant available.
+	checked string
 	// result is what came of applying; nil where it wasn't tried.
 	result *apply.Result
+	// objects are those that stand, as they were read of what the cache has.
+	objects map[*apply.Existing]*unstructured.Unstructured
+	// unwatched are the objects that stand and were read, since their kind can't be watched; unread are the routes of which not even
+	// that was possible.
+	unwatched []standing
+	unread    map[string]bool
+	// withdrawn are the mirrors that were taken out of what stands, beside what was applied.
+	withdrawn []mirrors.Mirror
+	// mirrors are what the status is to say of them.
+	mirrors []iter8v1alpha1.Mirror
 
 	// interruption is why the policy as a whole can't be, or isn't to be, brought about; nil where it can.
 	interruption *report
@@ -88,7 +105,7 @@ func (r report) recovery() iter8v1alpha1.Recovery {
 }
 
 func newScope(policy *iter8v1alpha1.RoutingPolicy, now time.Time) *scope {
-	return &scope{policy: policy, now: now, reports: map[string]report{}}
+	return &scope{policy: policy, now: now, reports: map[string]report{}, objects: map[*apply.Existing]*unstructured.Unstructured{}}
 }
 
 // interrupt records why the policy as a whole can't be brought about, or isn't to be.
@@ -148,10 +165,4 @@ func (s *scope) name() types.NamespacedName {
 // renders reports whether some manifest is of a kind.
 func (s *scope) renders(kind schema.GroupVersionKind) bool {
 	return slices.ContainsFunc(s.manifests, func(m *unstructured.Unstructured) bool { return m.GroupVersionKind() == kind })
-}
-
-// podLabelsUnread reports whether the chart looks at the labels of Pods and these can't be read: then a variant that merely
-// can't be judged would look like one without Pods, and what is applied for it would go.
-func (s *scope) podLabelsUnread() bool {
-	return s.neverRead && s.chart.Helm.Metadata.Annotations[iter8v1alpha1.ChartUsesAnnotation] == iter8v1alpha1.ChartUsesPodLabels
 }

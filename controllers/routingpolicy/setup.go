@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/desired"
 	"iter8.tools/operator/controllers/notify"
 )
 
@@ -25,12 +26,13 @@ const subjectIndex = "spec.subjectRef"
 // follow.
 func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
 	err := mgr.GetFieldIndexer().IndexField(ctx, &iter8v1alpha1.RoutingPolicy{}, subjectIndex, func(object client.Object) []string {
-		return []string{subjectName(object.(*iter8v1alpha1.RoutingPolicy)).String()}
+		return []string{desired.SubjectName(object.(*iter8v1alpha1.RoutingPolicy)).String()}
 	})
 	if err != nil {
 		return err
 	}
 	notified := source.Func(func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) error {
+		r.enqueueAfter = queue.AddAfter
 		enqueue := func(policies ...types.NamespacedName) {
 			for _, policy := range policies {
 				queue.Add(ctrl.Request{NamespacedName: policy})

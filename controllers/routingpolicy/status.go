@@ -11,7 +11,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
-	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/conditions"
 	"iter8.tools/operator/controllers/routes"
 )
@@ -33,59 +32,60 @@ const (
 	maxMirrorsSize = 128 << 10
 )
 
+// mirrorStatus is the status with what is known of the mirrors, and all else as it was.
+func (s *scope) mirrorStatus() *iter8v1alpha1.RoutingPolicyStatus {
+	status := s.policy.Status.DeepCopy()
+	status.Mirrors = bounded(s.mirrors)
+	status.MirrorTargets = conditions.Truncate(routes.Targets(s.mirrors), maxTargets)
+	switch {
+	case s.subjectGone:
+		status.Variants = nil
+	case s.known != nil && (status.Subject == nil || status.Subject.UID == s.subject.UID || s.settled()):
+		// Until all is applied for another Subject, what stands is that of the one before.
+		status.Subject = s.observed()
+		status.Variants = s.known
+	}
+	return status
+}
+
+// settled reports whether all is applied.
+func (s *scope) settled() bool { return s.result != nil && len(s.result.Failures) == 0 }
+
+// observed identifies the Subject whose variants were observed.
+func (s *scope) observed() *iter8v1alpha1.ObservedSubject {
+	return &iter8v1alpha1.ObservedSubject{Name: s.subject.Name, Namespace: s.subject.Namespace, UID: s.subject.UID}
+}
+
 // status is what the phases found. What no phase touched stays as it was.
 func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
-	status := s.policy.Status.DeepCopy()
+	status := s.mirrorStatus()
 	status.ObservedGeneration = s.policy.Generation
+	if s.checked != "" && s.settled() {
+		status.Checked = s.checked
+	}
+	if s.interruption == nil || s.interruption.reason != iter8v1alpha1.ReasonSuspended {
+		status.Inputs = s.inputs
+	}
+	if len(status.Mirrors) < len(s.mirrors) {
+		status.Inputs = "" // by which what isn't listed would be lost
+	}
 	if s.result != nil {
 		status.Applied = s.result.Inventory
-		mirrors := s.mirrors()
-		status.Mirrors = bounded(mirrors)
-		status.MirrorTargets = conditions.Truncate(routes.Targets(mirrors), maxTargets)
-		if len(s.result.Failures) == 0 {
-			status.Chart, status.Variants = s.rendered()
+		if s.settled() {
+			status.Chart = s.renderedChart()
 		}
 	}
 	status.Conditions = conditions.Update(status.Conditions, s.policy.Generation, metav1.NewTime(s.now), s.conditions()...)
 	return status
 }
 
-// rendered returns what the applied objects were made of.
-func (s *scope) rendered() (*iter8v1alpha1.ResolvedChart, []iter8v1alpha1.RenderedVariant) {
-	var variants []iter8v1alpha1.RenderedVariant
-	for _, v := range s.variants {
-		variants = append(variants, iter8v1alpha1.RenderedVariant{Name: v.Name, Available: v.Available})
+// renderedChart is the chart that the applied objects were made of, nil where there is none.
+func (s *scope) renderedChart() *iter8v1alpha1.ResolvedChart {
+	if s.state.Chart == nil {
+		return nil
 	}
-	if s.chart == nil {
-		return nil, variants
-	}
-	resolved := s.chart.Resolved
-	return &resolved, variants
-}
-
-// mirrors returns the mirrors of the routes as they are applied: of those that could not be applied now, the
-// ones that stood before.
-func (s *scope) mirrors() []iter8v1alpha1.Mirror {
-	listed := map[apply.Key]bool{}
-	for _, entry := range s.result.Inventory {
-		listed[apply.KeyOf(entry)] = true
-	}
-	var mirrors []iter8v1alpha1.Mirror
-	for _, step := range s.result.Steps {
-		switch route := routes.Name(step.Key.Kind, step.Key.Name); {
-		case !listed[step.Key]:
-		case s.result.Applied[step.Key]:
-			mirrors = append(mirrors, routes.Mirrors(step.Manifest)...)
-		case step.Existing == nil: // nothing stands under that name
-		default:
-			for _, m := range s.policy.Status.Mirrors {
-				if m.Route == route {
-					mirrors = append(mirrors, m)
-				}
-			}
-		}
-	}
-	return mirrors
+	resolved := s.state.Chart.Resolved
+	return &resolved
 }
 
 // bounded returns as many of the mirrors as a status can hold.
@@ -146,21 +146,41 @@ func (s *scope) problems() []report {
 	if s.stateUnknown != "" {
 		problems = append(problems, report{status: metav1.ConditionFalse, reason: s.unknownBecause, message: s.stateUnknown})
 	}
-	if s.invalidWeights != "" {
-		problems = append(problems, report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonInvalidWeight, message: s.invalidWeights})
+	for _, m := range s.mirrors {
+		row, _ := iter8v1alpha1.LookupReason(m.Reason)
+		said := s.stateUnknown != "" && m.Reason == s.unknownBecause
+		if !said && slices.Contains(row.Conditions, ofReady) {
+			return append(problems, report{status: metav1.ConditionFalse, reason: m.Reason, message: m.Message})
+		}
 	}
 	return problems
 }
 
-// applied says what stands, and for which state of the triggering variants.
+// ofReady marks the reasons of a mirror that keep a policy from being Ready.
+const ofReady = "RoutingPolicy " + iter8v1alpha1.ConditionReady
+
+// applied says why something isn't mirrored, else what stands, and for which state of the triggering variants.
 func (s *scope) applied() string {
-	states := make([]string, 0, len(s.variants))
-	for _, v := range s.variants {
+	var why []string
+	for _, m := range s.mirrors {
+		if m.State == iter8v1alpha1.MirrorWithheld && !slices.Contains(why, m.Message) {
+			why = append(why, m.Message)
+		}
+	}
+	switch len(why) {
+	case 0:
+	case 1:
+		return why[0]
+	default:
+		return fmt.Sprintf("%s (and %d more: see status.mirrors)", why[0], len(why)-1)
+	}
+	states := make([]string, 0, len(s.known))
+	for _, v := range s.known {
 		if trigger := s.policy.Spec.Trigger; trigger == nil || slices.Contains(trigger.Variants, v.Name) {
 			states = append(states, v.Name+" "+availability(v.Available))
 		}
 	}
-	return fmt.Sprintf("%s applied for %s", count(len(s.manifests), "object"), strings.Join(states, ", "))
+	return fmt.Sprintf("%s applied for %s", count(len(s.inventory()), "object"), strings.Join(states, ", "))
 }
 
 // announce writes Events about what changed for traffic, and what went wrong.
@@ -179,7 +199,7 @@ func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
 	}
 	was := meta.FindStatusCondition(before.Status.Conditions, iter8v1alpha1.ConditionReady)
 	is := meta.FindStatusCondition(after.Status.Conditions, iter8v1alpha1.ConditionReady)
-	if is.Status == metav1.ConditionFalse && is.Reason != iter8v1alpha1.ReasonSubjectNotFound && (was == nil || was.Reason != is.Reason) {
+	if is != nil && is.Status == metav1.ConditionFalse && is.Reason != iter8v1alpha1.ReasonSubjectNotFound && (was == nil || was.Reason != is.Reason) {
 		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, conditions.Truncate(is.Reason, maxReason), "Reconcile", "%s", conditions.Truncate(is.Message, maxNote))
 	}
 }

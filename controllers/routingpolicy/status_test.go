@@ -9,14 +9,11 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/chart"
 	"iter8.tools/operator/controllers/observe"
-	"iter8.tools/operator/controllers/render"
 )
 
 var (
@@ -142,8 +139,8 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			s := newScope(aPolicy(), now.Time)
-			s.manifests = []*unstructured.Unstructured{{}}
-			s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
+			s.result = &apply.Result{Inventory: make([]iter8v1alpha1.AppliedObject, 1)}
+			s.known = []iter8v1alpha1.KnownVariant{{Name: "v1", Available: true}, {Name: "v2"}}
 			test.found(s)
 			g.Expect(summed(s.conditions())).To(Equal(test.want))
 		})
@@ -153,45 +150,27 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 func TestThePolicyIsAppliedForItsTriggeringVariants(t *testing.T) {
 	g := NewWithT(t)
 	s := newScope(aPolicy("v2"), now.Time)
-	s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
+	s.known = []iter8v1alpha1.KnownVariant{{Name: "v1", Available: true}, {Name: "v2"}}
 	g.Expect(s.applied()).To(Equal("0 objects applied for v2 not available"))
-	s.variants[1].Available = true
-	s.manifests = []*unstructured.Unstructured{{}, {}}
+	s.known[1].Available = true
+	s.result = &apply.Result{Inventory: make([]iter8v1alpha1.AppliedObject, 2)}
 	g.Expect(s.applied()).To(Equal("2 objects applied for v2 available"))
-}
-
-// step of a plan for a route, which mirrors to a backend.
-func step(t *testing.T, action apply.Action, name, target string) apply.Step {
-	t.Helper()
-	s := apply.Step{Action: action, Key: apply.Key{GroupKind: schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "HTTPRoute"}, Name: name}}
-	if action == apply.Update || action == apply.Keep {
-		s.Existing = &apply.Existing{}
-	}
-	s.Entry = iter8v1alpha1.AppliedObject{APIVersion: "gateway.networking.k8s.io/v1", Kind: "HTTPRoute", Name: name}
-	if target != "" {
-		s.Manifest = manifest(t, aRoute(name, "{filters: ["+mirrorTo("name: "+target, "")+"]}"))
-	}
-	return s
 }
 
 func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
 	before := iter8v1alpha1.RoutingPolicyStatus{
 		ObservedGeneration: 2,
 		Chart:              &iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.1.0"},
-		Variants:           []iter8v1alpha1.RenderedVariant{{Name: "v2", Available: true}},
-		Mirrors: []iter8v1alpha1.Mirror{
-			{Route: "HTTPRoute/a", To: "old-a", Percent: "100"}, {Route: "HTTPRoute/b", To: "old-b", Percent: "100"}, {Route: "HTTPRoute/c", To: "old-c", Percent: "100"}, {Route: "HTTPRoute/gone", To: "old-gone", Percent: "100"}},
-		MirrorTargets: "old-a,old-b,old-c,old-gone",
-		Applied:       []iter8v1alpha1.AppliedObject{{Name: "a"}},
+		Checked:            "sha256:before",
+		Variants:           []iter8v1alpha1.KnownVariant{{Name: "v2", Available: true}},
+		Applied:            []iter8v1alpha1.AppliedObject{{Name: "a"}},
 	}
 	s := newScope(aPolicy("v2"), now.Time)
 	s.policy.Status = before
-	s.chart = &chart.Chart{Resolved: iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.2.0"}}
-	s.variants = []render.Variant{{Name: "v1", Available: true}, {Name: "v2"}}
-	steps := []apply.Step{step(t, apply.Update, "a", "new-a"), step(t, apply.Update, "b", "new-b"), step(t, apply.Conflict, "c", "new-c"), step(t, apply.Keep, "d", "new-d"),
-		step(t, apply.Create, "gone", "new-gone")}
-	s.result = &apply.Result{Steps: steps, Inventory: []iter8v1alpha1.AppliedObject{steps[0].Entry, steps[1].Entry, steps[3].Entry, steps[4].Entry}}
-	s.result.Applied = map[apply.Key]bool{steps[0].Key: true, steps[3].Key: true}
+	s.state.Chart = &chart.Chart{Resolved: iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.2.0"}}
+	s.subject, s.known = aSubject(), []iter8v1alpha1.KnownVariant{{Name: "v1", Available: true}, {Name: "v2", UnknownSince: &then}}
+	s.result = &apply.Result{Inventory: []iter8v1alpha1.AppliedObject{{Name: "a"}, {Name: "b"}}}
+	s.mirrors = []iter8v1alpha1.Mirror{{To: "v2:80", Percent: "5", State: iter8v1alpha1.MirrorActive}, {To: "v3:80", Percent: "0", State: iter8v1alpha1.MirrorWithheld}}
 
 	t.Run("something failed", func(t *testing.T) {
 		g := NewWithT(t)
@@ -201,24 +180,29 @@ func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
 		g.Expect(s.policy).To(Equal(given), "the policy is changed")
 		g.Expect(status.ObservedGeneration).To(BeEquivalentTo(3))
 		g.Expect(status.Applied).To(Equal(s.result.Inventory))
-		g.Expect(status.Mirrors).To(Equal([]iter8v1alpha1.Mirror{
-			{Route: "HTTPRoute/a", To: "new-a", Percent: "100"},
-			{Route: "HTTPRoute/b", To: "old-b", Percent: "100"},
-			{Route: "HTTPRoute/d", To: "new-d", Percent: "100"},
-		}), "what could not be applied stands as it did, and what is another's isn't ours to tell of")
-		g.Expect(status.MirrorTargets).To(Equal("new-a,old-b,new-d"))
-		g.Expect(status.Chart).To(Equal(before.Chart))
+		g.Expect(status.Mirrors).To(Equal(s.mirrors))
+		g.Expect(status.MirrorTargets).To(Equal("v2:80 (5%)"))
+		g.Expect(status.Chart).To(Equal(before.Chart), "what stands is of the chart before")
+		g.Expect(status.Checked).To(Equal("sha256:before"), "nothing else has been accepted")
 	})
 	t.Run("all was applied", func(t *testing.T) {
 		g := NewWithT(t)
-		s.result.Failures = nil
+		s.result.Failures, s.checked = nil, "sha256:after"
 		status := s.status()
 		g.Expect(status.Chart).To(Equal(&iter8v1alpha1.ResolvedChart{Name: "mirror", Version: "0.2.0"}))
-		g.Expect(status.Variants).To(Equal([]iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2"}}))
+		g.Expect(status.Checked).To(Equal("sha256:after"))
+		g.Expect(status.Subject).To(Equal(&iter8v1alpha1.ObservedSubject{Name: "web", Namespace: "test", UID: "subject-uid"}))
+		g.Expect(status.Variants).To(Equal([]iter8v1alpha1.KnownVariant{{Name: "v1", Available: true}, {Name: "v2", UnknownSince: &then}}))
 	})
 	t.Run("the policy brings its own templates", func(t *testing.T) {
-		s.chart = nil
+		s.state.Chart = nil
 		NewWithT(t).Expect(s.status().Chart).To(BeNil())
+	})
+	t.Run("the Subject is gone, and what is known of its variants", func(t *testing.T) {
+		g := NewWithT(t)
+		gone := newScope(aPolicy("v2"), now.Time)
+		gone.policy.Status, gone.subjectGone = before, true
+		g.Expect(gone.status().Variants).To(BeEmpty())
 	})
 	t.Run("nothing was planned", func(t *testing.T) {
 		g := NewWithT(t)
@@ -231,16 +215,45 @@ func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
 	})
 }
 
+func TestAMirrorThatIsWithheldIsSaidInReady(t *testing.T) {
+	withheldFor := func(to, reason string) iter8v1alpha1.Mirror {
+		return iter8v1alpha1.Mirror{To: to, Percent: "0", State: iter8v1alpha1.MirrorWithheld, Reason: reason, Message: "no mirror to " + to + ": oh"}
+	}
+	for name, test := range map[string]struct {
+		mirrors []iter8v1alpha1.Mirror
+		ready   string
+	}{
+		"none is": {[]iter8v1alpha1.Mirror{{To: "v2", Percent: "5", State: iter8v1alpha1.MirrorActive, Reason: "LimitedByWeight", Message: "only 5%"}},
+			"True Succeeded: 0 objects applied for v2 available"},
+		"one is, as it should be": {[]iter8v1alpha1.Mirror{withheldFor("v2", "VariantNotAvailable")}, "True Succeeded: no mirror to v2: oh"},
+		"two are, as they should be": {[]iter8v1alpha1.Mirror{withheldFor("v2", "VariantNotAvailable"), withheldFor("v3", "Withdrawn")},
+			"True Succeeded: no mirror to v2: oh (and 1 more: see status.mirrors)"},
+		"two are, in the same words":                                  {[]iter8v1alpha1.Mirror{withheldFor("v2", "VariantNotAvailable"), withheldFor("v2", "VariantNotAvailable")}, "True Succeeded: no mirror to v2: oh"},
+		"a weight is not valid":                                       {[]iter8v1alpha1.Mirror{withheldFor("v2", "ZeroPercent"), withheldFor("v3", "InvalidWeight")}, "False InvalidWeight: no mirror to v3: oh"},
+		"its variant is unknown, by which the policy isn't triggered": {[]iter8v1alpha1.Mirror{withheldFor("v3", "VariantStateUnknown")}, "False VariantStateUnknown: no mirror to v3: oh"},
+		"it was altered":                                              {[]iter8v1alpha1.Mirror{withheldFor("v2", "Altered")}, "False Altered: no mirror to v2: oh"},
+		"a gateway lacks a feature":                                   {[]iter8v1alpha1.Mirror{withheldFor("v2", "UnsupportedByGateway")}, "False UnsupportedByGateway: no mirror to v2: oh"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScope(aPolicy("v2"), now.Time)
+			s.known, s.mirrors = []iter8v1alpha1.KnownVariant{{Name: "v2", Available: true}}, test.mirrors
+			s.unknownBecause = iter8v1alpha1.ReasonVariantStateUnknown
+			through(s, phaseConditions...)
+			NewWithT(t).Expect(summed(s.conditions())).To(ContainElement("Ready " + test.ready))
+		})
+	}
+}
+
 func TestAStatusIsTheSameOnTheNextRun(t *testing.T) {
 	g := NewWithT(t)
-	run := func(policy *iter8v1alpha1.RoutingPolicy, at metav1.Time) *scope {
+	run := func(policy *iter8v1alpha1.RoutingPolicy, at metav1.Time) {
 		s := newScope(policy, at.Time)
-		s.variants = []render.Variant{{Name: "v2", Available: true}}
-		steps := []apply.Step{step(t, apply.Keep, "a", "web-v2")}
-		s.result = &apply.Result{Steps: steps, Inventory: []iter8v1alpha1.AppliedObject{steps[0].Entry}, Applied: map[apply.Key]bool{steps[0].Key: true}}
+		s.subject, s.known = aSubject(), []iter8v1alpha1.KnownVariant{{Name: "v2", Available: true}}
+		s.mirrors = mirrorReport{previous: policy.Status.Mirrors, now: at.Time, standing: []iter8v1alpha1.Mirror{
+			{Route: "HTTPRoute/a", To: "web-v2:80", Percent: "100", State: iter8v1alpha1.MirrorActive}}}.mirrors()
+		s.result = &apply.Result{Inventory: []iter8v1alpha1.AppliedObject{{Name: "a"}}}
 		through(s, phaseConditions...)
 		policy.Status = *s.status()
-		return s
 	}
 	policy := aPolicy()
 	run(policy, then)
@@ -248,4 +261,5 @@ func TestAStatusIsTheSameOnTheNextRun(t *testing.T) {
 	run(policy, now)
 	g.Expect(equality.Semantic.DeepEqual(policy.Status, *first)).To(BeTrue(), "so that nothing is written at rest")
 	g.Expect(policy.Status.Conditions).To(HaveEach(HaveField("LastTransitionTime", then)))
+	g.Expect(policy.Status.Mirrors).To(HaveEach(HaveField("Since", HaveValue(Equal(then)))))
 }

@@ -3,125 +3,129 @@ package routingpolicy
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/desired"
+	"iter8.tools/operator/controllers/mirrors"
 	"iter8.tools/operator/controllers/observe"
-	"iter8.tools/operator/controllers/render"
 )
 
-// trigger says what the chart is to be told of each variant: that it is available, for those that the policy
-// isn't triggered by; what was last rendered, for those that can't be judged. A built-in chart makes a percentage of a weight, so
-// that a variant whose weight is not valid counts as not available to it: nothing is mirrored there, and not everything.
+// trigger says by which states of the variants the policy goes. What can't be judged counts as last known of the same Subject:
+// for mirrors only as long as the grace lasts, for all else that is rendered until it is known again.
 func (r *Reconciler) trigger(_ context.Context, s *scope) outcome {
-	triggering, err := triggeringVariants(s.policy, s.subject)
-	if err != nil {
-		return s.interrupt(iter8v1alpha1.ReasonVariantNotFound, err.Error())
-	}
-	rendered := map[string]bool{}
-	for _, v := range s.policy.Status.Variants {
-		rendered[v.Name] = v.Available
-	}
-	var unknown, invalid []string
-	unweighed := false
+	s.state = desired.State{Policy: s.policy, Subject: s.subject}
+	triggering, missing := desired.Triggers(s.policy, s.subject)
+	var unknown []string
 	s.unknownBecause = iter8v1alpha1.ReasonVariantStateUnknown
+	unweighed := false
 	for i := range s.subject.Spec.Variants {
-		v, observed := &s.subject.Spec.Variants[i], s.observation.Variants[i]
-		variant := renderedVariant(v, i+1, observed)
-		if slices.Contains(triggering, v.Name) {
-			variant.Available = observed.Available()
-			if !observed.Known() {
-				variant.Available = rendered[v.Name]
-				s.neverRead = s.neverRead || observed.Unread
-				unweighed = unweighed || variant.Available && observed.WeightUnread
-				problem := decisive(observed.Problems)
-				if problem.State == observe.Invalid {
+		name, observed := s.subject.Spec.Variants[i].Name, s.observation.Variants[i]
+		state, since := r.stateOf(s, name, observed)
+		known := iter8v1alpha1.KnownVariant{Name: name, Available: state.LastAvailable}
+		if !since.IsZero() {
+			known.UnknownSince = &since
+			weightMatters := state.LastAvailable && observed.WeightUnread && !desired.BuiltIn(s.policy)
+			unweighed = unweighed || weightMatters
+			if weightMatters || slices.Contains(triggering, name) { // of others, the mirrors say it
+				if observed.State == observe.Invalid {
 					s.unknownBecause = iter8v1alpha1.ReasonSubjectInvalid
 				}
 				unknown = append(unknown, fmt.Sprintf("variant %s counts as %s, as it was last known: %s",
-					v.Name, availability(variant.Available), problem.Message))
+					name, availability(state.LastAvailable), state.Message))
 			}
 		}
-		if chart := s.policy.Spec.Chart; chart != nil && chart.Repository == "" && slices.Contains(triggering, v.Name) {
-			if what := noPercentage(variant, observed); what != "" {
-				if variant.Available {
-					invalid = append(invalid, fmt.Sprintf("nothing is mirrored to variant %s: %s, and takes a whole number from 0 to 100", v.Name, what))
-				}
-				variant.Available, variant.Weight, variant.Weighted = false, 1, false
-			}
-		}
-		s.variants = append(s.variants, variant)
+		s.state.Variants, s.known = append(s.state.Variants, state), append(s.known, known)
 	}
-	s.stateUnknown, s.invalidWeights = strings.Join(unknown, "; "), strings.Join(invalid, "; ")
+	s.stateUnknown = strings.Join(unknown, "; ")
+	if s.observation.Pending() {
+		return hold // what is certain already takes mirrors out
+	}
+	if missing != nil {
+		return s.interrupt(iter8v1alpha1.ReasonVariantNotFound, missing.Error())
+	}
 	if unweighed {
-		// Without the weight that its first resource may be annotated with, more would be mirrored than before.
+		// What the weight of such a variant makes of what is rendered isn't known either.
 		return s.interrupt(s.unknownBecause, s.stateUnknown)
 	}
 	return advance
 }
 
-// renderedVariant returns what a chart is told of a variant that is available.
-func renderedVariant(v *iter8v1alpha1.Variant, number int, observed observe.Variant) render.Variant {
-	variant := render.Variant{Name: v.Name, Number: number, Available: true}
-	variant.Weight, variant.Weighted = weightOf(v, observed)
-	for i, ref := range v.Resources {
-		resource := render.Resource{Kind: ref.Kind, Name: ref.Name}
-		if observed.PodLabels != nil {
-			resource.PodLabels = observed.PodLabels[i]
-		}
-		variant.Resources = append(variant.Resources, resource)
+// stateOf returns the state of a variant, and since when it is unknown; the zero time where it is known.
+func (r *Reconciler) stateOf(s *scope, name string, observed observe.Variant) (desired.Variant, metav1.Time) {
+	state := desired.Variant{
+		State: mirrors.Available, LastAvailable: observed.Available(), AnnotatedWeight: observed.AnnotatedWeight, Weight: observed.Weight,
+		PodLabels: observed.PodLabels, Message: decisive(observed),
 	}
-	return variant
-}
-
-// noPercentage says which weight of a variant is not a percentage; nothing, where it is one or there is none.
-func noPercentage(variant render.Variant, observed observe.Variant) string {
 	switch {
-	case observed.InvalidWeight != "":
-		return observed.InvalidWeight
-	case variant.Weight > 100:
-		return fmt.Sprintf("its weight is %d", variant.Weight)
-	default:
-		return ""
+	case observed.Known() && !observed.Available():
+		state.State = mirrors.NotAvailable
+		return state, metav1.Time{}
+	case observed.Known() && observed.UnreadableSince.IsZero():
+		return state, metav1.Time{}
 	}
+	was := s.lastKnown(name)
+	if observed.State == observe.Pending {
+		state.State, state.LastAvailable = mirrors.UnknownAvailable, was.Available
+		return state, unknownSince(was)
+	}
+	state.LastAvailable = state.LastAvailable || was.Available && !observed.Known()
+	since := s.now
+	if unreadable := observed.UnreadableSince; !unreadable.IsZero() && unreadable.Before(since) {
+		since = unreadable
+	}
+	if was.UnknownSince != nil && was.UnknownSince.Time.Before(since) {
+		since = was.UnknownSince.Time
+	}
+	state.State = mirrors.Unknown
+	if left := since.Add(r.grace(s.policy.UID)).Sub(s.now); state.LastAvailable && left > 0 {
+		state.State = mirrors.UnknownAvailable
+		s.retryAfter(left)
+	}
+	return state, metav1.NewTime(since).Rfc3339Copy()
 }
 
-// decisive returns the problem by which a variant can't be judged: one that only a change of the Subject ends, if there is one.
-func decisive(problems []observe.Problem) observe.Problem {
-	if i := slices.IndexFunc(problems, func(p observe.Problem) bool { return p.State == observe.Invalid }); i >= 0 {
-		return problems[i]
+func unknownSince(was iter8v1alpha1.KnownVariant) metav1.Time {
+	if was.UnknownSince == nil {
+		return metav1.Time{}
 	}
-	return problems[0]
+	return *was.UnknownSince
 }
 
-func triggeringVariants(policy *iter8v1alpha1.RoutingPolicy, subject *iter8v1alpha1.Subject) ([]string, error) {
-	names := make([]string, 0, len(subject.Spec.Variants))
-	for _, v := range subject.Spec.Variants {
-		names = append(names, v.Name)
+// grace is how long mirrors of a policy stand for a variant whose state isn't known: the last quarter of the configured time is spread
+// over the policies, so that what ends for many of them doesn't end at once.
+func (r *Reconciler) grace(policy types.UID) time.Duration {
+	const parts = 1 << 10
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(policy))
+	return r.UnknownGrace - r.UnknownGrace/4*time.Duration(hash.Sum32()%parts)/parts
+}
+
+// lastKnown returns what the status has of a variant of the same Subject.
+func (s *scope) lastKnown(name string) iter8v1alpha1.KnownVariant {
+	if known := s.policy.Status.Subject; known == nil || known.UID != s.subject.UID {
+		return iter8v1alpha1.KnownVariant{}
 	}
-	if policy.Spec.Trigger == nil {
-		return names, nil
-	}
-	for _, name := range policy.Spec.Trigger.Variants {
-		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("spec.trigger names variant %q, and Subject %s has %s", name, subject.Name, strings.Join(names, ", "))
+	for _, v := range s.policy.Status.Variants {
+		if v.Name == name {
+			return v
 		}
 	}
-	return policy.Spec.Trigger.Variants, nil
+	return iter8v1alpha1.KnownVariant{}
 }
 
-// weightOf returns the weight that the variant's first resource is annotated with, else the one that the Subject
-// gives it, else 1; and whether it was given.
-func weightOf(v *iter8v1alpha1.Variant, observed observe.Variant) (weight int32, given bool) {
-	switch {
-	case observed.Weight != nil:
-		return *observed.Weight, true
-	case v.Weight != nil:
-		return *v.Weight, true
-	default:
-		return 1, false
+// decisive returns the message on the resource that decides about a variant, or on one that is judged as last seen.
+func decisive(v observe.Variant) string {
+	if i := slices.IndexFunc(v.Problems, func(p observe.Problem) bool { return p.State == v.State }); i >= 0 {
+		return v.Problems[i].Message
 	}
+	return strings.Join(v.Stale, "; ")
 }
 
 func availability(available bool) string {

@@ -1,17 +1,18 @@
 package routingpolicy
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
-	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/utils/ptr"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/mirrors"
 	"iter8.tools/operator/controllers/observe"
-	"iter8.tools/operator/controllers/render"
 )
 
 // aPolicy on the Subject web, triggered by some variants, or by all where none is named.
@@ -42,209 +43,160 @@ func observed(name string, state observe.ResourceState, problem string) observe.
 	return v
 }
 
-func TestWhatTheChartIsToldOfEachVariant(t *testing.T) {
-	v1, v2 := iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"}
-	available := func(names ...string) []iter8v1alpha1.RenderedVariant {
-		var rendered []iter8v1alpha1.RenderedVariant
-		for _, name := range names {
-			rendered = append(rendered, iter8v1alpha1.RenderedVariant{Name: name, Available: true})
-		}
-		return rendered
+func TestTheStateOfEachVariant(t *testing.T) {
+	const (
+		available, not     = mirrors.Available, mirrors.NotAvailable
+		grace, unknown     = mirrors.UnknownAvailable, mirrors.Unknown
+		counts, lastKnown  = "variant v2 counts as available, as it was last known: ", "variant v2 counts as not available, as it was last known: "
+		cantBeRead, cannot = "Thing a can't be read", "Node a is cluster-scoped"
+	)
+	since := func(ago time.Duration) *metav1.Time { at := metav1.NewTime(now.Add(-ago)); return &at }
+	known := func(available bool, unknownSince *metav1.Time) *iter8v1alpha1.KnownVariant {
+		return &iter8v1alpha1.KnownVariant{Name: "v2", Available: available, UnknownSince: unknownSince}
 	}
-	missing := observed("v2", observe.Missing, "Service a does not exist")
-	unknown := observed("v2", observe.Unknown, "Thing a can't be read")
-	invalid := observed("v2", observe.Invalid, "Node a is cluster-scoped")
+	unread := observed("v2", observe.Unknown, cantBeRead)
+	stale := observe.Variant{Name: "v2", State: observe.Ready, UnreadableSince: now.Add(-time.Second), Stale: []string{"Thing a is judged as last seen: oh"}}
+	longStale := stale
+	longStale.UnreadableSince = now.Add(-time.Hour)
+	staleAndMissing := observed("v2", observe.Missing, "Service a does not exist")
+	staleAndMissing.UnreadableSince = now.Add(-time.Second)
 	for name, test := range map[string]struct {
-		trigger  []string
-		first    observe.Variant
-		second   observe.Variant
-		rendered []iter8v1alpha1.RenderedVariant
-		want     [2]bool
+		observed observe.Variant
+		was      *iter8v1alpha1.KnownVariant
+		subject  types.UID
+		state    mirrors.State
+		keeps    iter8v1alpha1.KnownVariant
 		unknown  string
 	}{
-		"both are available":                {nil, observed("v1", observe.Ready, ""), observed("v2", observe.Ready, ""), nil, [2]bool{true, true}, ""},
-		"one isn't":                         {nil, observed("v1", observe.Ready, ""), missing, nil, [2]bool{true, false}, ""},
-		"one isn't any more":                {nil, observed("v1", observe.Ready, ""), missing, available("v1", "v2"), [2]bool{true, false}, ""},
-		"one that isn't asked about is":     {[]string{"v2"}, observed("v1", observe.Missing, "x"), observed("v2", observe.Ready, ""), nil, [2]bool{true, true}, ""},
-		"neither is asked about but one":    {[]string{"v2"}, observed("v1", observe.Missing, "x"), missing, nil, [2]bool{true, false}, ""},
-		"both are asked about by name":      {[]string{"v2", "v1"}, observed("v1", observe.Missing, "x"), missing, available("v1", "v2"), [2]bool{false, false}, ""},
-		"one is unknown, and was available": {nil, observed("v1", observe.Ready, ""), unknown, available("v2"), [2]bool{true, true}, "variant v2 counts as available, as it was last known: Thing a can't be read"},
-		"one is unknown, and was not": {nil, observed("v1", observe.Ready, ""), unknown, []iter8v1alpha1.RenderedVariant{{Name: "v1", Available: true}, {Name: "v2"}}, [2]bool{true, false},
-			"variant v2 counts as not available, as it was last known: Thing a can't be read"},
-		"one is unknown, and was never rendered": {nil, observed("v1", observe.Ready, ""), unknown, nil, [2]bool{true, false}, "variant v2 counts as not available, as it was last known: Thing a can't be read"},
-		"one can't work, and was available":      {nil, observed("v1", observe.Ready, ""), invalid, available("v2"), [2]bool{true, true}, "variant v2 counts as available, as it was last known: Node a is cluster-scoped"},
-		"one that isn't asked about is unknown":  {[]string{"v1"}, observed("v1", observe.Ready, ""), unknown, nil, [2]bool{true, true}, ""},
-		"both are unknown": {nil, observed("v1", observe.Unknown, "x"), unknown, available("v1"), [2]bool{true, false},
-			"variant v1 counts as available, as it was last known: x; variant v2 counts as not available, as it was last known: Thing a can't be read"},
+		"it is available":                                         {observed("v2", observe.Ready, ""), nil, "", available, *known(true, nil), ""},
+		"it isn't":                                                {observed("v2", observe.Missing, "x"), nil, "", not, *known(false, nil), ""},
+		"it isn't any more":                                       {observed("v2", observe.NotReady, "x"), known(true, nil), "subject-uid", not, *known(false, nil), ""},
+		"it is available again":                                   {observed("v2", observe.Ready, ""), known(true, since(time.Hour)), "subject-uid", available, *known(true, nil), ""},
+		"it can't be read, and was":                               {unread, known(true, nil), "subject-uid", grace, *known(true, since(0)), counts + cantBeRead},
+		"it can't be read for a while, and was":                   {unread, known(true, since(30*time.Second)), "subject-uid", grace, *known(true, since(30*time.Second)), counts + cantBeRead},
+		"it can't be read for too long, and was":                  {unread, known(true, since(time.Minute)), "subject-uid", unknown, *known(true, since(time.Minute)), counts + cantBeRead},
+		"it can't be read, and wasn't":                            {unread, known(false, nil), "subject-uid", unknown, *known(false, since(0)), lastKnown + cantBeRead},
+		"it can't be read, and never was":                         {unread, nil, "subject-uid", unknown, *known(false, since(0)), lastKnown + cantBeRead},
+		"it can't be read, and was of another Subject":            {unread, known(true, nil), "another-uid", unknown, *known(false, since(0)), lastKnown + cantBeRead},
+		"it can't be read, and was of nobody knows which Subject": {unread, known(true, nil), "", unknown, *known(false, since(0)), lastKnown + cantBeRead},
+		"it can't work, and was":                                  {observed("v2", observe.Invalid, cannot), known(true, nil), "subject-uid", grace, *known(true, since(0)), counts + cannot},
+		"it was seen available, and can't be read any more":       {stale, nil, "", grace, *known(true, since(time.Second)), counts + "Thing a is judged as last seen: oh"},
+		"it was seen available, and can't be read for long":       {longStale, nil, "", unknown, *known(true, since(time.Hour)), counts + "Thing a is judged as last seen: oh"},
+		"it was unknown before it was seen":                       {stale, known(true, since(2*time.Minute)), "subject-uid", unknown, *known(true, since(2*time.Minute)), counts + "Thing a is judged as last seen: oh"},
+		"it certainly isn't, and something can't be read":         {staleAndMissing, known(true, nil), "subject-uid", not, *known(false, nil), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			s := newScope(aPolicy(test.trigger...), now.Time)
-			s.policy.Status.Variants = test.rendered
-			s.subject = aSubject(v1, v2)
-			s.observation = observe.Observation{Variants: []observe.Variant{test.first, test.second}}
+			s := newScope(aPolicy(), now.Time)
+			if test.was != nil {
+				s.policy.Status.Variants = []iter8v1alpha1.KnownVariant{*test.was}
+			}
+			if test.subject != "" {
+				s.policy.Status.Subject = &iter8v1alpha1.ObservedSubject{Name: "web", Namespace: "test", UID: test.subject}
+			}
+			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v2"})
+			s.observation = observe.Observation{Variants: []observe.Variant{test.observed}}
 			policy, subject := s.policy.DeepCopy(), s.subject.DeepCopy()
-			g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(advance))
-			g.Expect([2]bool{s.variants[0].Available, s.variants[1].Available}).To(Equal(test.want))
+			g.Expect((&Reconciler{UnknownGrace: time.Minute}).trigger(t.Context(), s)).To(Equal(advance))
+			g.Expect(s.state.Variants).To(HaveExactElements(And(HaveField("State", test.state), HaveField("LastAvailable", test.keeps.Available))))
+			g.Expect(equality.Semantic.DeepEqual(s.known, []iter8v1alpha1.KnownVariant{test.keeps})).To(BeTrue(), "%v", s.known)
 			g.Expect(s.stateUnknown).To(Equal(test.unknown))
+			if test.state == grace {
+				g.Expect(s.due).To(BeTemporally(">", now.Time), "the end of the grace is no event")
+			} else {
+				g.Expect(s.due).To(BeZero())
+			}
 			g.Expect(s.policy).To(Equal(policy), "the policy is changed")
 			g.Expect(s.subject).To(Equal(subject), "the Subject is changed")
 		})
 	}
 }
 
-func TestWhatCanNotBeReadOfOneVariantIsNotMadeUpForByAnother(t *testing.T) {
-	never := func(name string, weightUnread bool) observe.Variant {
-		v := observed(name, observe.Unknown, "Thing a can't be read")
-		v.Unread, v.WeightUnread = true, weightUnread
-		return v
+// The last quarter of the grace is spread over the policies.
+func TestMirrorsOfManyPoliciesDoNotGoAtOnce(t *testing.T) {
+	g := NewWithT(t)
+	r := &Reconciler{UnknownGrace: time.Minute}
+	ends := map[int64]int{}
+	for i := range 1000 {
+		grace := r.grace(types.UID(fmt.Sprint("policy-", i)))
+		g.Expect(grace).To(And(BeNumerically(">", 45*time.Second), BeNumerically("<=", time.Minute)))
+		ends[int64(grace/time.Second)]++
 	}
-	failing := func(name string) observe.Variant {
-		return observed(name, observe.Unknown, "Model b has a readyWhen.cel that failed: oh")
-	}
-	ready := func(name string) observe.Variant { return observed(name, observe.Ready, "") }
+	g.Expect(ends).To(HaveEach(BeNumerically("<", 200)))
+	g.Expect(r.grace("a")).To(Equal(r.grace("a")), "a restart changes nothing")
+}
+
+// Templates and charts from elsewhere make of weights what they like; what is rendered with another one isn't known.
+func TestNothingIsRenderedWithAWeightThatCanNotBeRead(t *testing.T) {
+	unread := observed("v1", observe.Unknown, "Thing a can't be read")
+	unread.Unread, unread.WeightUnread = true, true
+	elsewhere := &iter8v1alpha1.ChartReference{Repository: "https://example.com", Name: "a"}
 	for name, test := range map[string]struct {
-		first, second observe.Variant
-		// available are the variants that were rendered as such.
-		available       []string
-		unread, stopped bool
+		chart   *iter8v1alpha1.ChartReference
+		first   observe.Variant
+		was     bool
+		stopped bool
 	}{
-		"all is read":                                                   {ready("v1"), ready("v2"), []string{"v1", "v2"}, false, false},
-		"a weight isn't, of the first variant":                          {never("v1", true), ready("v2"), []string{"v1", "v2"}, true, true},
-		"a weight isn't, of the first, and the second fails":            {never("v1", true), failing("v2"), []string{"v1", "v2"}, true, true},
-		"a weight isn't, of the second variant":                         {failing("v1"), never("v2", true), []string{"v1", "v2"}, true, true},
-		"a weight isn't, of neither":                                    {never("v1", true), never("v2", true), []string{"v1", "v2"}, true, true},
-		"a weight isn't, of one that isn't mirrored to":                 {never("v1", true), failing("v2"), []string{"v2"}, true, false},
-		"a weight isn't, of the first, and the second isn't rendered":   {never("v1", true), never("v2", true), []string{"v1"}, true, true},
-		"a resource isn't that has no weight, and another's fails":      {never("v1", false), failing("v2"), []string{"v1", "v2"}, true, false},
-		"a resource isn't that has no weight, of the second, and fails": {failing("v1"), never("v2", false), []string{"v1", "v2"}, true, false},
-		"both are read, and can't be judged":                            {failing("v1"), failing("v2"), []string{"v1", "v2"}, false, false},
+		"templates":              {nil, unread, true, true},
+		"a chart from elsewhere": {elsewhere, unread, true, true},
+		"a built-in chart, whose mirrors aren't widened": {&iter8v1alpha1.ChartReference{Name: "mirror"}, unread, true, false},
+		"templates, and it isn't available":              {nil, unread, false, false},
+		"templates, and its weight is read":              {nil, observed("v1", observe.Unknown, "x"), true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			s := newScope(aPolicy(), now.Time)
-			for _, variant := range test.available {
-				s.policy.Status.Variants = append(s.policy.Status.Variants, iter8v1alpha1.RenderedVariant{Name: variant, Available: true})
-			}
-			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"})
-			s.observation = observe.Observation{Variants: []observe.Variant{test.first, test.second}}
-			got := (&Reconciler{}).trigger(t.Context(), s)
-			g.Expect(s.neverRead).To(Equal(test.unread))
+			s.policy.Spec.Chart = test.chart
+			s.policy.Status.Subject = &iter8v1alpha1.ObservedSubject{Name: "web", Namespace: "test", UID: "subject-uid"}
+			s.policy.Status.Variants = []iter8v1alpha1.KnownVariant{{Name: "v1", Available: test.was}}
+			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"})
+			s.observation = observe.Observation{Variants: []observe.Variant{test.first}}
+			got := (&Reconciler{UnknownGrace: time.Minute}).trigger(t.Context(), s)
 			if !test.stopped {
 				g.Expect(got).To(Equal(advance))
 				g.Expect(s.interruption).To(BeNil())
 				return
 			}
-			g.Expect(got).To(Equal(conclude), "more would be mirrored than the weight says")
-			g.Expect(s.interruption).To(Equal(&report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonVariantStateUnknown, message: s.stateUnknown}))
+			g.Expect(got).To(Equal(conclude))
+			g.Expect(s.interruption).To(Equal(&report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonVariantStateUnknown,
+				message: "variant v1 counts as available, as it was last known: Thing a can't be read"}))
 		})
 	}
-}
-
-func TestVariantsAreNumberedAndWeighed(t *testing.T) {
-	g := NewWithT(t)
-	weight := func(n int32) *int32 { return &n }
-	s := newScope(aPolicy(), now.Time)
-	s.subject = aSubject(
-		iter8v1alpha1.Variant{Name: "first"},
-		iter8v1alpha1.Variant{Name: "second", Weight: weight(50), Resources: []iter8v1alpha1.ResourceReference{
-			{APIVersion: "v1", Kind: "Service", Name: "a"}, {APIVersion: "apps/v1", Kind: "Deployment", Name: "b"}}},
-		iter8v1alpha1.Variant{Name: "third", Weight: weight(50)},
-		iter8v1alpha1.Variant{Name: "fourth", Weight: weight(0)},
-	)
-	annotated := observed("third", observe.Ready, "")
-	annotated.Weight = weight(0)
-	s.observation = observe.Observation{Variants: []observe.Variant{
-		observed("first", observe.Ready, ""), observed("second", observe.Ready, ""), annotated, observed("fourth", observe.Ready, "")}}
-	labels := map[string]string{"app": "web"}
-	s.observation.Variants[1].PodLabels = []map[string]string{nil, labels}
-	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(advance))
-	g.Expect(s.variants).To(Equal([]render.Variant{
-		{Name: "first", Number: 1, Available: true, Weight: 1},
-		{Name: "second", Number: 2, Available: true, Weight: 50, Weighted: true, Resources: []render.Resource{{Kind: "Service", Name: "a"}, {Kind: "Deployment", Name: "b", PodLabels: labels}}},
-		{Name: "third", Number: 3, Available: true, Weight: 0, Weighted: true},
-		{Name: "fourth", Number: 4, Available: true, Weight: 0, Weighted: true},
-	}))
 }
 
 func TestATriggerThatNamesAVariantThatThereIsNot(t *testing.T) {
 	g := NewWithT(t)
 	s := newScope(aPolicy("v1", "v9"), now.Time)
 	s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"})
+	s.observation = observe.Observation{Variants: []observe.Variant{observed("v1", observe.Ready, ""), observed("v2", observe.Missing, "x")}}
 	g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(conclude))
+	g.Expect(s.state.Variants).To(HaveExactElements(HaveField("State", mirrors.Available), HaveField("State", mirrors.NotAvailable)), "mirrors that stand go by it")
 	g.Expect(s.interruption).To(Equal(&report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonVariantNotFound,
 		message: `spec.trigger names variant "v9", and Subject web has v1, v2`}))
-}
-
-func TestTheSubjectThatAPolicyRefersTo(t *testing.T) {
-	g := NewWithT(t)
-	policy := aPolicy()
-	g.Expect(subjectName(policy)).To(Equal(types.NamespacedName{Namespace: "test", Name: "web"}))
-	policy.Spec.SubjectRef.Namespace = "elsewhere"
-	g.Expect(subjectName(policy)).To(Equal(types.NamespacedName{Namespace: "elsewhere", Name: "web"}))
-}
-
-func TestNothingIsMirroredToAVariantWhoseWeightIsNotValid(t *testing.T) {
-	const why = `the annotation iter8.tools/weight of Service web-v2 is "1%"`
-	for name, test := range map[string]struct {
-		chart  *iter8v1alpha1.ChartReference
-		state  observe.ResourceState
-		want   bool
-		said   string
-		weight *int32
-	}{
-		"of more than a hundred percent": {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Ready, false,
-			"nothing is mirrored to variant v2: its weight is 150, and takes a whole number from 0 to 100", ptr.To[int32](150)},
-		"of a hundred percent":                              {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Ready, true, "", ptr.To[int32](100)},
-		"of a built-in chart":                               {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Ready, false, "nothing is mirrored to variant v2: " + why + ", and takes a whole number from 0 to 100", nil},
-		"of a built-in chart, which isn't available":        {&iter8v1alpha1.ChartReference{Name: "mirror"}, observe.Missing, false, "", nil},
-		"of a chart from elsewhere, which may not mind":     {&iter8v1alpha1.ChartReference{Name: "mirror", Repository: "https://example.com"}, observe.Ready, true, "", nil},
-		"of templates, for which weights mean what they do": {nil, observe.Ready, true, "", nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			policy := aPolicy()
-			policy.Spec.Chart = test.chart
-			s := newScope(policy, now.Time)
-			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v2", Weight: test.weight})
-			v2 := observe.Variant{Name: "v2", State: test.state}
-			if test.weight == nil {
-				v2.InvalidWeight = why
-			}
-			s.observation = observe.Observation{Variants: []observe.Variant{v2}}
-			g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(advance))
-			g.Expect(s.variants[0].Available).To(Equal(test.want))
-			g.Expect(s.invalidWeights).To(Equal(test.said))
-			through(s, phaseConditions...)
-			ready := meta.FindStatusCondition(s.conditions(), "Ready")
-			if test.said == "" {
-				g.Expect(ready).To(HaveField("Reason", "Succeeded"))
-			} else {
-				g.Expect(ready).To(And(HaveField("Reason", "InvalidWeight"), HaveField("Status", metav1.ConditionFalse), HaveField("Message", test.said)))
-			}
-		})
-	}
 }
 
 // The reason is that of what keeps the variants from being judged that the policy is triggered by, and of no others.
 func TestWhyAVariantCanNotBeJudged(t *testing.T) {
 	invalid := observe.Problem{State: observe.Invalid, Message: "Node a is cluster-scoped"}
 	unknown := observe.Problem{State: observe.Unknown, Message: "Thing b can't be read"}
+	ready := observed("v1", observe.Ready, "")
+	unread := observe.Variant{Name: "v2", State: observe.Unknown, Problems: []observe.Problem{unknown}}
+	impossible := observe.Variant{Name: "v2", State: observe.Invalid, Problems: []observe.Problem{invalid}}
+	both := observe.Variant{Name: "v2", State: observe.Invalid, Problems: []observe.Problem{unknown, invalid}}
 	for name, test := range map[string]struct {
-		first, second []observe.Problem
+		first, second observe.Variant
 		reason, said  string
 	}{
-		"it can't be read":                             {nil, []observe.Problem{unknown}, "VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be read"},
-		"it can't work":                                {nil, []observe.Problem{invalid}, "SubjectInvalid", "variant v2 counts as not available, as it was last known: Node a is cluster-scoped"},
-		"it can't be read, and can't work":             {nil, []observe.Problem{unknown, invalid}, "SubjectInvalid", "variant v2 counts as not available, as it was last known: Node a is cluster-scoped"},
-		"it can't be read, and another one can't work": {[]observe.Problem{invalid}, []observe.Problem{unknown}, "VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be read"},
+		"it can't be read":                             {ready, unread, "VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be read"},
+		"it can't work":                                {ready, impossible, "SubjectInvalid", "variant v2 counts as not available, as it was last known: Node a is cluster-scoped"},
+		"it can't be read, and can't work":             {ready, both, "SubjectInvalid", "variant v2 counts as not available, as it was last known: Node a is cluster-scoped"},
+		"it can't be read, and another one can't work": {observe.Variant{Name: "v1", State: observe.Invalid, Problems: []observe.Problem{invalid}}, unread, "VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			s := newScope(aPolicy("v2"), now.Time)
 			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v1"}, iter8v1alpha1.Variant{Name: "v2"})
-			s.observation = observe.Observation{Variants: []observe.Variant{
-				{Name: "v1", State: observe.Invalid, Problems: test.first}, {Name: "v2", State: observe.Unknown, Problems: test.second}}}
+			s.observation = observe.Observation{Variants: []observe.Variant{test.first, test.second}}
 			g.Expect((&Reconciler{}).trigger(t.Context(), s)).To(Equal(advance))
 			g.Expect(s.unknownBecause).To(Equal(test.reason))
 			g.Expect(s.stateUnknown).To(Equal(test.said))

@@ -2,11 +2,8 @@ package routingpolicy
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -22,7 +19,6 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	"k8s.io/client-go/rest"
-	clienttesting "k8s.io/client-go/testing"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -95,6 +91,10 @@ type world struct {
 	answers map[string]error
 	// meanwhile is called before the next status is written.
 	meanwhile func()
+	// webhook changes what is written of a route, nil if nothing does.
+	webhook func(*unstructured.Unstructured)
+	// beforeEdit is called before a JSON patch is applied.
+	beforeEdit func()
 }
 
 // informers is a cache that hands the observer's handler to the test.
@@ -124,21 +124,10 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 
 	cluster, mapper := newCluster()
 	w.cluster = cluster
-	w.cluster.PrependReactor("patch", "httproutes", w.apply)
+	w.cluster.PrependReactor("patch", "httproutes", w.patch)
 	w.cluster.PrependReactor("delete", "httproutes", w.delete)
 
-	informers := &informers{handler: make(chan toolscache.ResourceEventHandler, 1)}
-	observer := observe.New(t.Context(), observe.Options{
-		Subjects: informers, Dynamic: w.cluster, Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Mapper: mapper, Config: configv1alpha1.Default(),
-		Notify: ignore,
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { _ = observer.Start(ctx); close(ended) }()
-	t.Cleanup(func() { cancel(); <-ended })
-	w.subjects = <-informers.handler
-
-	builtIn, err := chart.LoadBuiltIn(charts.FS)
+	builtIn, err := chart.LoadBuiltIn(plainAnd(t, charts.FS))
 	w.Expect(err).NotTo(HaveOccurred())
 	sources, err := chart.NewSources(chart.Options{BuiltIn: builtIn, Charts: configv1alpha1.DefaultCharts()})
 	w.Expect(err).NotTo(HaveOccurred())
@@ -146,7 +135,6 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.reconciler = &Reconciler{
 		Client:       w.client,
 		Reader:       w.client,
-		Observer:     observer,
 		Charts:       sources,
 		Capabilities: NewCapabilities(served(gateway()), routeKinds, ignore),
 		Renders:      render.NewMemory(render.NewRenderer()),
@@ -156,96 +144,30 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		Accounts:     apply.NewAccounts(&rest.Config{Host: "::"}, w.cluster, ""),
 		Recorder:     &events.FakeRecorder{Events: w.events},
 		Kinds:        routeKinds,
+		UnknownGrace: time.Minute,
 	}
+	w.observing(t)
 	return w
+}
+
+// observing has an Observer begin that knows nothing yet, as after a start.
+func (w *world) observing(t *testing.T) {
+	t.Helper()
+	informers := &informers{handler: make(chan toolscache.ResourceEventHandler, 1)}
+	observer := observe.New(t.Context(), observe.Options{
+		Subjects: informers, Dynamic: w.cluster, Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Mapper: w.reconciler.Executor.Mapper, Config: configv1alpha1.Default(),
+		Notify: ignore,
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { _ = observer.Start(ctx); close(ended) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	w.subjects = <-informers.handler
+	w.reconciler.Observer = observer
 }
 
 // ignore is for whom notifications don't matter.
 func ignore(types.NamespacedName) {}
-
-// patchStatus notes what a status says of the inventory, and writes it.
-func (w *world) patchStatus(ctx context.Context, c client.Client, _ string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
-	if meanwhile := w.meanwhile; meanwhile != nil {
-		w.meanwhile = nil
-		meanwhile()
-	}
-	policy := object.(*iter8v1alpha1.RoutingPolicy)
-	var applied []string
-	for _, entry := range policy.Status.Applied {
-		name := entry.Name
-		if entry.UID == "" {
-			name += "?"
-		}
-		applied = append(applied, name)
-	}
-	if err := w.note("status", strings.Join(applied, ",")); err != nil {
-		return err
-	}
-	if len(applied) > 128 {
-		return errors.New("status.applied: Too many: must have at most 128 items")
-	}
-	return c.Status().Patch(ctx, object, patch, options...)
-}
-
-// note notes a write, and gives the cluster's answer to it.
-func (w *world) note(verb, what string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.writes = append(w.writes, strings.TrimSpace(verb+" "+what))
-	for _, key := range []string{verb, verb + " " + what} {
-		if err := w.answers[key]; err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *world) apply(action clienttesting.Action) (bool, runtime.Object, error) {
-	patch := action.(clienttesting.PatchActionImpl)
-	if err := w.note("apply", patch.Name); err != nil {
-		return true, nil, err
-	}
-	u := &unstructured.Unstructured{}
-	if err := json.Unmarshal(patch.Patch, &u.Object); err != nil {
-		return true, nil, err
-	}
-	w.mu.Lock()
-	w.version++
-	version := w.version
-	w.mu.Unlock()
-	u.SetUID("uid-of-" + types.UID(patch.Name))
-	u.SetGeneration(version)
-	u.SetResourceVersion(fmt.Sprint(version))
-	tracker := w.cluster.Tracker()
-	if err := tracker.Create(httpRoutes, u, patch.Namespace); err == nil {
-		return true, u, nil
-	}
-	return true, u, tracker.Update(httpRoutes, u, patch.Namespace)
-}
-
-func (w *world) delete(action clienttesting.Action) (bool, runtime.Object, error) {
-	d := action.(clienttesting.DeleteActionImpl)
-	if err := w.note("delete", d.Name); err != nil {
-		return true, nil, err
-	}
-	return true, nil, w.cluster.Tracker().Delete(httpRoutes, d.Namespace, d.Name)
-}
-
-// answer has the cluster answer a write, such as "apply web" or any "delete", with an error, or well again.
-func (w *world) answer(write string, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.answers[write] = err
-}
-
-// written gives the writes since it was asked last.
-func (w *world) written() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	writes := append([]string{}, w.writes...)
-	w.writes = nil
-	return writes
-}
 
 func (w *world) reconcileOnce(t *testing.T) (ctrl.Result, error) {
 	t.Helper()

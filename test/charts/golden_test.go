@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,9 +15,11 @@ import (
 	helmchart "helm.sh/helm/v3/pkg/chart"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -27,21 +28,16 @@ import (
 	"iter8.tools/operator/controllers/render"
 )
 
-// A goldenCase is what a testdata/CHART/NAME.in.yaml holds: a Subject, a RoutingPolicy for that chart, and the state
-// of the cluster.
+// A goldenCase is what a testdata/CHART/NAME.in.yaml holds: a RoutingPolicy for that chart and, if it matters, the state of
+// the cluster.
 type goldenCase struct {
-	Subject iter8v1alpha1.Subject
 	Policy  iter8v1alpha1.RoutingPolicy
 	Cluster struct {
-		// Available are the variants that are.
-		Available []string `json:"available"`
-		// APIVersions that the cluster serves; none where it isn't known.
-		APIVersions []string `json:"apiVersions"`
-		// PodLabels of the Deployments that exist, by name.
-		PodLabels map[string]map[string]string `json:"podLabels"`
+		// Experimental reports whether the objects take the experimental channel of the Gateway API.
+		Experimental bool `json:"experimental"`
 	}
-	// manifests are the Subject and the RoutingPolicy as they are written.
-	manifests []*unstructured.Unstructured
+	// manifest is the RoutingPolicy as it is written.
+	manifest *unstructured.Unstructured
 	// output is the path of what is to be rendered.
 	output string
 }
@@ -67,6 +63,28 @@ func TestChartsRenderWhatTheirGoldenFilesSay(t *testing.T) {
 	}
 }
 
+// TestNoStateOfTheVariantsChangesWhatChartsRender is what the annotation says that their Chart.yaml has.
+func TestNoStateOfTheVariantsChangesWhatChartsRender(t *testing.T) {
+	weighted := func(name string, available bool, weight int32) render.Variant {
+		return render.Variant{Name: name, Available: available, Weight: weight, Weighted: true, Resources: []render.Resource{
+			{Kind: "Service", Name: name}, {Kind: "Deployment", Name: name},
+		}}
+	}
+	for name, in := range goldenCases(t) {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			g.Expect(builtIn(t, in.Policy.Spec.Chart.Name).Metadata.Annotations).To(HaveKeyWithValue("iter8.tools/stateless", "true"))
+			want, err := os.ReadFile(in.output)
+			g.Expect(err).NotTo(HaveOccurred(), "make golden writes it")
+			for _, available := range []bool{false, true} {
+				manifests, err := render.Manifests(in.input(t, weighted("httpbin-v2", available, 0), weighted("mirror", available, 1000)))
+				g.Expect(err).NotTo(HaveOccurred())
+				g.Expect(string(marshal(t, manifests))).To(Equal(string(want)))
+			}
+		})
+	}
+}
+
 func TestEveryGoldenFileHasItsInput(t *testing.T) {
 	g := NewWithT(t)
 	outputs, err := filepath.Glob(filepath.Join("testdata", "*", "*.out.yaml"))
@@ -81,12 +99,13 @@ func TestTheAPIAcceptsWhatChartsRender(t *testing.T) {
 	for name, in := range goldenCases(t) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			for _, manifest := range in.manifests {
-				g.Expect(cluster.Create(t.Context(), manifest, client.DryRunAll, client.FieldValidation("Strict"))).To(Succeed())
-			}
-
+			g.Expect(cluster.Create(t.Context(), in.manifest, client.DryRunAll, client.FieldValidation("Strict"))).To(Succeed())
 			golden, err := os.ReadFile(in.output)
 			g.Expect(err).NotTo(HaveOccurred())
+			if in.Cluster.Experimental {
+				g.Expect(yaml.UnmarshalStrict(golden, &gatewayv1.HTTPRoute{})).To(Succeed(), "the control plane has the standard channel")
+				return
+			}
 			for _, document := range documents(t, golden) {
 				sent := &unstructured.Unstructured{Object: object(t, document)}
 				sent.SetNamespace(in.Policy.Namespace)
@@ -112,53 +131,48 @@ func goldenCases(t *testing.T) map[string]*goldenCase {
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		g.Expect(err).NotTo(HaveOccurred())
-		parts := documents(t, data)
-		g.Expect(parts).To(HaveLen(3), "%s: a Subject, a RoutingPolicy and the state of the cluster", file)
 		path := strings.TrimSuffix(file, ".in.yaml")
-		in := &goldenCase{output: path + ".out.yaml"}
-		for i, part := range []any{&in.Subject, &in.Policy, &in.Cluster} {
-			g.Expect(yaml.UnmarshalStrict(parts[i], part)).To(Succeed(), file)
-		}
-		for _, part := range parts[:2] {
-			in.manifests = append(in.manifests, &unstructured.Unstructured{Object: object(t, part)})
-		}
-		cases[strings.TrimPrefix(path, "testdata"+string(filepath.Separator))] = in
+		cases[strings.TrimPrefix(path, "testdata"+string(filepath.Separator))] = readCase(t, path+".out.yaml", data)
 	}
 	return cases
 }
 
-// input is what the operator would render for the case.
-func (in *goldenCase) input(t *testing.T) render.Input {
+func readCase(t *testing.T, output string, data []byte) *goldenCase {
 	t.Helper()
-	input := render.Input{
-		Chart:       builtIn(t, in.Policy.Spec.Chart.Name),
-		Values:      object(t, in.Policy.Spec.Values.Raw),
-		Namespace:   in.Policy.Namespace,
-		Policy:      in.Policy.Name,
-		Subject:     client.ObjectKeyFromObject(&in.Subject),
-		APIVersions: in.Cluster.APIVersions,
+	g := NewWithT(t)
+	parts := documents(t, data)
+	g.Expect(len(parts)).To(BeElementOf(1, 2), "%s comes of a RoutingPolicy, and the state of the cluster", output)
+	in := &goldenCase{output: output, manifest: &unstructured.Unstructured{Object: object(t, parts[0])}}
+	for i, into := range []any{&in.Policy, &in.Cluster}[:len(parts)] {
+		g.Expect(yaml.UnmarshalStrict(parts[i], into)).To(Succeed(), output)
 	}
-	for i, variant := range in.Subject.Spec.Variants {
-		triggers := in.Policy.Spec.Trigger == nil || slices.Contains(in.Policy.Spec.Trigger.Variants, variant.Name)
-		state := render.Variant{
-			Name:      variant.Name,
-			Number:    i + 1,
-			Available: !triggers || slices.Contains(in.Cluster.Available, variant.Name),
-			Weight:    1,
-		}
-		if variant.Weight != nil {
-			state.Weight, state.Weighted = *variant.Weight, true
-		}
-		for _, resource := range variant.Resources {
-			rendered := render.Resource{Kind: resource.Kind, Name: resource.Name}
-			if resource.Kind == "Deployment" {
-				rendered.PodLabels = in.Cluster.PodLabels[resource.Name]
-			}
-			state.Resources = append(state.Resources, rendered)
-		}
-		input.Variants = append(input.Variants, state)
+	return in
+}
+
+// input is what the operator would render for the case.
+func (in *goldenCase) input(t *testing.T, variants ...render.Variant) render.Input {
+	t.Helper()
+	return render.Input{
+		Chart:     builtIn(t, in.Policy.Spec.Chart.Name),
+		Values:    object(t, in.Policy.Spec.Values.Raw),
+		Namespace: in.Policy.Namespace,
+		Policy:    in.Policy.Name,
+		Subject:   types.NamespacedName{Namespace: in.Policy.Namespace, Name: in.Policy.Spec.SubjectRef.Name},
+		Variants:  variants,
 	}
-	return input
+}
+
+// renderFor renders a chart for values and no more.
+func renderFor(t *testing.T, chart, values string, apiVersions ...string) ([]*unstructured.Unstructured, error) {
+	t.Helper()
+	return render.Manifests(render.Input{
+		Chart:       builtIn(t, chart),
+		Values:      object(t, []byte(values)),
+		Namespace:   "default",
+		Policy:      "httpbin-route",
+		Subject:     types.NamespacedName{Namespace: "default", Name: "httpbin"},
+		APIVersions: apiVersions,
+	})
 }
 
 func marshal(t *testing.T, manifests []*unstructured.Unstructured) []byte {

@@ -1,7 +1,7 @@
 package charts
 
 import (
-	"fmt"
+	"slices"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -29,8 +29,12 @@ func TestMirrorIstioRefusesValuesThatCannotBe(t *testing.T) {
 		"less than no request":                     {route(", mirrors: [{destination: {host: mirror}, percentage: {value: -1}}]"), "minimum: got -1, want 0"},
 		"more than all requests, deprecated":       {route(", mirror: {host: mirror}, mirror_percent: 101"), "mirror_percent: maximum: got 101, want 100"},
 		"half a percent, deprecated":               {route(", mirror: {host: mirror}, mirrorPercent: 0.5"), "mirrorPercent: got number, want integer"},
-		"a percentage of no mirror":                {route(", mirrorPercentage: {value: 5}"), "http.0: properties 'mirror' required, if 'mirrorPercentage' exists"},
-		"a percentage of mirrors":                  {route(", mirrors: [{destination: {host: mirror}}], mirror_percent: 5"), "http.0: properties 'mirror' required, if 'mirror_percent' exists"},
+		"a misspelt field of a mirror":             {route(", mirror: {host: mirror, subnet: v2}"), "http.0.mirror: additional properties 'subnet' not allowed"},
+		"a misspelt field of mirrors":              {route(", mirrors: [{destination: {host: mirror}, percent: 1}]"), "http.0.mirrors.0: additional properties 'percent' not allowed"},
+		"a misspelt percentage":                    {route(", mirror: {host: mirror}, mirrorPercentage: {value: 1, values: 2}"), "mirrorPercentage: additional properties 'values' not allowed"},
+		"a label that is a number":                 {route("") + "\nlabels: {release: 1}", "labels.release: got number, want string"},
+		"a name that is a number":                  {route("") + "\nname: 1", "name: got number, want string"},
+		"a workloadSelector that is a list":        {route("") + "\nworkloadSelector: [app]", "workloadSelector: got array, want object"},
 		"a subset without a name":                  {route("") + "\nsubsets: [{labels: {version: v1}}]", "subsets.0: missing property 'name'"},
 		"a subset whose label's value is a number": {route("") + "\nsubsets: [{name: v1, labels: {version: 1}}]", "subsets.0.labels.version: got number, want string"},
 		"a trafficPolicy that is a list":           {route("") + "\ntrafficPolicy: [tls]", "trafficPolicy: got array, want object"},
@@ -44,50 +48,56 @@ func TestMirrorIstioRefusesValuesThatCannotBe(t *testing.T) {
 	}
 }
 
-func TestMirrorIstioRefusesWhatItCannotRender(t *testing.T) {
-	const (
-		mirrored = "route: [{destination: {host: reviews}}], mirror: {host: mirror}"
-		safe     = "mirrorUnsafeMethods: false\n"
-		subsets  = "\nsubsets: [{name: v1, labels: {version: v1}}]"
-	)
-	for name, test := range map[string]struct {
-		values  string
-		weight  int32
-		message string
-	}{
-		"a weight that is no percentage": {"http: [{" + mirrored + "}]", 1000,
-			"http[0].mirror points at variant mirror, whose weight is 1000: as a percentage it must be 0 to 100, or set a percentage for the mirror"},
-		"such a weight for one of several mirrors": {"http: [{mirrors: [{destination: {host: a}}, {destination: {host: mirror}}]}]", 101,
-			"http[0].mirrors[1] points at variant mirror, whose weight is 101"},
-		"mirror and mirrors": {"http: [{}, {" + mirrored + ", mirrors: [{destination: {host: mirror}}]}]", 100,
-			"http[1] has both mirror and mirrors, of which Istio takes one: put all into mirrors"},
-		"a percentage, twice": {"http: [{" + mirrored + ", mirrorPercentage: {value: 1}, mirror_percent: 1}]", 100,
-			"http[0] gives the percentage of its mirror more than once, as mirrorPercentage and mirror_percent: leave all but mirrorPercentage out"},
-		"a deprecated percentage, twice": {"http: [{" + mirrored + ", mirrorPercent: 1, mirror_percent: 1}]", 100,
-			"as mirrorPercent and mirror_percent"},
-		"subsets that nobody names": {"http: [{" + mirrored + "}]" + subsets, 100,
-			"the DestinationRule takes one host, but the hosts of which destinations and mirrors name its subsets are: none; set host"},
-		"subsets of several hosts": {"http: [{route: [{destination: {host: reviews, subset: v1}}], mirror: {host: ratings.default.svc, subset: v1}}]" + subsets, 100,
-			"name its subsets are: ratings.default, reviews.default; set host"},
-		"a trafficPolicy for nothing": {"http: [{" + mirrored + "}]\ntrafficPolicy: {tls: {mode: DISABLE}}", 100,
-			"name its subsets are: none; set host"},
-		"a method that is matched by its beginning": {safe + "http: [{" + mirrored + ", match: [{method: {exact: GET}}, {method: {prefix: P}}]}]", 100,
-			"mirrorUnsafeMethods is false, but http[0] matches methods by prefix, which can't be told apart: match each method as exact"},
-		"a method that is matched by an expression": {safe + "http: [{" + mirrored + ", match: [{method: {regex: GET|POST}}]}]", 100,
-			"http[0] matches methods by regex, which can't be told apart"},
-		"a delegate that may match methods": {safe + "http: [{mirror: {host: mirror}, delegate: {name: reviews}}]", 100,
-			"mirrorUnsafeMethods is false, but http[0] delegates to a VirtualService that may match methods itself: give that the mirror, with methods in its matches"},
+func TestMirrorIstioRefusesSubsetsOfNoHostOrSeveral(t *testing.T) {
+	const subsets = "\nsubsets: [{name: v1, labels: {version: v1}}]"
+	for name, test := range map[string]struct{ values, hosts string }{
+		"subsets that no destination names": {"http: [{route: [{destination: {host: reviews}}]}]" + subsets, "none"},
+		"subsets of several hosts": {"http: [{route: [{destination: {host: reviews, subset: v1}}], mirror: {host: ratings.default.svc, subset: v1}}]" + subsets,
+			"ratings.default, reviews.default"},
+		"a trafficPolicy for nothing":    {"http: [{}]\ntrafficPolicy: {tls: {mode: DISABLE}}", "none"},
+		"a workloadSelector for nothing": {"http: [{}]\nworkloadSelector: {matchLabels: {app: frontend}}", "none"},
 	} {
-		// It is refused from the start, not when the variant comes.
-		for _, available := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, available %t", name, available), func(t *testing.T) {
-				g := NewWithT(t)
-				_, err := renderFor(t, "mirror-istio", test.values, render.Variant{
-					Name: "mirror", Number: 1, Available: available, Weight: test.weight, Weighted: true,
-					Resources: []render.Resource{{Kind: "Service", Name: "mirror"}},
-				})
-				g.Expect(err).To(MatchError(ContainSubstring(test.message)))
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			_, err := renderFor(t, "mirror-istio", test.values)
+			g.Expect(err).To(MatchError(ContainSubstring(
+				"the DestinationRule takes one host, but the hosts of which destinations and mirrors name its subsets are: " + test.hosts + "; set host")))
+		})
+	}
+}
+
+func TestMirrorIstioLeavesSharesInTheFieldsThatIstioDeprecates(t *testing.T) {
+	g := NewWithT(t)
+	manifests, err := renderFor(t, "mirror-istio", `http: [{mirror: {host: a}, mirror_percent: 50}, {mirror: {host: b}, mirrorPercent: 0}]`)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(manifests).To(HaveLen(1))
+	g.Expect(manifests[0].Object["spec"]).To(HaveKeyWithValue("http", []any{
+		map[string]any{"mirror": map[string]any{"host": "a"}, "mirror_percent": int64(50)},
+		map[string]any{"mirror": map[string]any{"host": "b"}, "mirrorPercent": int64(0)},
+	}))
+}
+
+func TestMirrorIstioTakesVersionsThatTheClusterServes(t *testing.T) {
+	of := func(version string) []string {
+		return []string{"networking.istio.io/" + version + "/DestinationRule", "networking.istio.io/" + version + "/VirtualService"}
+	}
+	for name, test := range map[string]struct {
+		served []string
+		want   string
+	}{
+		"nothing is known":   {nil, "v1"},
+		"all":                {slices.Concat(of("v1alpha3"), of("v1beta1"), of("v1")), "v1"},
+		"the two older ones": {slices.Concat(of("v1alpha3"), of("v1beta1")), "v1beta1"},
+		"the oldest one":     {of("v1alpha3"), "v1alpha3"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			manifests, err := renderFor(t, "mirror-istio", "http: [{}]\nhost: reviews\nsubsets: [{name: v1}]", test.served...)
+			g.Expect(err).NotTo(HaveOccurred())
+			want := "networking.istio.io/" + test.want
+			g.Expect(manifests).To(HaveExactElements(
+				And(HaveField("GetKind()", "DestinationRule"), HaveField("GetAPIVersion()", want), HaveField("GetName()", "httpbin")),
+				And(HaveField("GetKind()", "VirtualService"), HaveField("GetAPIVersion()", want), HaveField("GetName()", "httpbin"))))
+		})
 	}
 }

@@ -59,7 +59,7 @@ func TestOperatorMayDoWhatTheValuesSay(t *testing.T) {
 					"watch routingpolicies.iter8.tools", "patch routingpolicies/status.iter8.tools",
 					"create httproutes.gateway.networking.k8s.io", "patch httproutes.gateway.networking.k8s.io",
 					"delete httproutes.gateway.networking.k8s.io", "patch virtualservices.networking.istio.io",
-					"watch gateways.gateway.networking.k8s.io", "watch gatewayclasses.gateway.networking.k8s.io",
+					"watch gateways.gateway.networking.k8s.io", "watch gatewayclasses.gateway.networking.k8s.io", "watch listenersets.gateway.networking.k8s.io",
 					"create events.events.k8s.io", "impersonate serviceaccounts",
 					"create tokenreviews.authentication.k8s.io", "create subjectaccessreviews.authorization.k8s.io",
 				},
@@ -76,12 +76,12 @@ func TestOperatorMayDoWhatTheValuesSay(t *testing.T) {
 			values: "watchNamespaces: [team-a, team-b]",
 			may: map[string][]string{
 				everywhere: {"create tokenreviews.authentication.k8s.io", "create subjectaccessreviews.authorization.k8s.io", "watch gatewayclasses.gateway.networking.k8s.io"},
-				inA:        {"watch gateways.gateway.networking.k8s.io", "watch services", "patch httproutes.gateway.networking.k8s.io", "impersonate serviceaccounts"},
+				inA:        {"watch gateways.gateway.networking.k8s.io", "watch listenersets.gateway.networking.k8s.io", "watch services", "patch httproutes.gateway.networking.k8s.io", "impersonate serviceaccounts"},
 				inB:        {"watch services", "patch httproutes.gateway.networking.k8s.io", "create events.events.k8s.io"},
 				own:        {"update leases.coordination.k8s.io"},
 			},
 			mayNot: map[string][]string{
-				everywhere: {"watch services", "patch httproutes.gateway.networking.k8s.io", "impersonate serviceaccounts", "watch subjects.iter8.tools", "watch gateways.gateway.networking.k8s.io"},
+				everywhere: {"watch services", "patch httproutes.gateway.networking.k8s.io", "impersonate serviceaccounts", "watch subjects.iter8.tools", "watch gateways.gateway.networking.k8s.io", "watch listenersets.gateway.networking.k8s.io"},
 				inA:        {"watch gatewayclasses.gateway.networking.k8s.io", "create tokenreviews.authentication.k8s.io", "update leases.coordination.k8s.io"},
 				own:        {"watch services"},
 			},

@@ -17,6 +17,9 @@ func (s *scene) snapshot(name string) map[string]any {
 	policy := &iter8v1alpha1.RoutingPolicy{}
 	s.Expect(k8s.Get(s.Context(), s.key(name), policy)).To(Succeed())
 	uids := []string{s.namespace, "NAMESPACE", string(policy.UID), "UID of the policy"}
+	if subject := policy.Status.Subject; subject != nil {
+		uids = append(uids, string(subject.UID), "UID of the Subject")
+	}
 	all := map[string]any{"the policy's status": policy.Status}
 	for object, o := range s.routingObjects() {
 		all[object] = o.Object
@@ -40,7 +43,7 @@ func (s *scene) snapshot(name string) map[string]any {
 func strip(value any) {
 	switch v := value.(type) {
 	case map[string]any:
-		for _, key := range []string{"resourceVersion", "creationTimestamp", "lastTransitionTime", "time", "digest"} {
+		for _, key := range []string{"resourceVersion", "creationTimestamp", "lastTransitionTime", "since", "time", "digest", "checked", "inputs"} {
 			delete(v, key)
 		}
 		for _, inner := range v {

@@ -121,6 +121,23 @@ func policy(name string) question {
 	}
 }
 
+// withheld asks why a RoutingPolicy keeps mirrors out of its routes.
+func withheld(policy string) question {
+	return func(ctx context.Context, c client.Client) (string, error) {
+		var p iter8v1alpha1.RoutingPolicy
+		if err := c.Get(ctx, inDefault(policy), &p); err != nil {
+			return "", err
+		}
+		var reasons []string
+		for _, m := range p.Status.Mirrors {
+			if m.State == iter8v1alpha1.MirrorWithheld {
+				reasons = append(reasons, m.Reason+": "+m.Message)
+			}
+		}
+		return strings.Join(reasons, "; "), nil
+	}
+}
+
 func readiness(generation int64, conditions []metav1.Condition) string {
 	ready := meta.FindStatusCondition(conditions, iter8v1alpha1.ConditionReady)
 	switch {

@@ -31,6 +31,7 @@ var istio = tutorial{
 				{"and the VirtualService, without the mirror", virtualService, "end-user tester: reviews subset v2; else: reviews subset v1"},
 				{"the Subject has two of three variants available", subject("reviews"), "Ready, available 2/3: v1,v2"},
 				{"the RoutingPolicy mirrors nothing", policy("reviews-route"), "Ready, mirrors to nothing"},
+				{"its status says why", withheld("reviews-route"), "VariantNotAvailable: no mirror to mirror: Service mirror does not exist"},
 			},
 			look: []string{
 				"kubectl get subjects,routingpolicies",
@@ -69,6 +70,7 @@ var istio = tutorial{
 			expect: []expectation{
 				{"the VirtualService has no mirror any more", virtualService, "end-user tester: reviews subset v2; else: reviews subset v1"},
 				{"the RoutingPolicy mirrors nothing", policy("reviews-route"), "Ready, mirrors to nothing"},
+				{"its status says why", withheld("reviews-route"), "VariantNotAvailable: no mirror to mirror: Service mirror does not exist"},
 				{"its Events tell of both", events("reviews-route"), "requests are mirrored to mirror; requests are no longer mirrored to mirror"},
 			},
 			look: []string{

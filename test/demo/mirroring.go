@@ -29,6 +29,7 @@ var mirroring = tutorial{
 				{"the operator has made an HTTPRoute without filters", route, "Service httpbin:8000 is served by httpbin-v1:80"},
 				{"the Subject has one of two variants available", subject("httpbin"), "Ready, available 1/2: v1"},
 				{"the RoutingPolicy mirrors nothing", policy("httpbin-route"), "Ready, mirrors to nothing"},
+				{"its status says why", withheld("httpbin-route"), "VariantNotAvailable: no mirror to httpbin-v2:80: Service httpbin-v2 does not exist"},
 			},
 			look: []string{
 				"kubectl get subjects,routingpolicies",
@@ -68,6 +69,7 @@ var mirroring = tutorial{
 				{"the HTTPRoute has no filters any more", route, "Service httpbin:8000 is served by httpbin-v1:80"},
 				{"the Subject has one of two variants available", subject("httpbin"), "Ready, available 1/2: v1"},
 				{"the RoutingPolicy mirrors nothing", policy("httpbin-route"), "Ready, mirrors to nothing"},
+				{"its status says why", withheld("httpbin-route"), "VariantNotAvailable: no mirror to httpbin-v2:80: Service httpbin-v2 does not exist"},
 				{"its Events tell of both", events("httpbin-route"), "requests are mirrored to httpbin-v2:80; requests are no longer mirrored to httpbin-v2:80"},
 			},
 			look: []string{

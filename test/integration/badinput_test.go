@@ -100,7 +100,7 @@ func TestABadSpecStallsThePolicyAndLosesNothing(t *testing.T) {
 		"a chart that isn't there": {
 			chartWith("", "mirrror", "", nil), `ChartNotFound: chart not found: no chart "mirrror" is built into the operator; there are: mirror, mirror-istio`},
 		"a version that isn't there": {
-			chartWith("", "mirror", "9.x", nil), "VersionNotFound: version not found: the built-in chart mirror is version 0.14.0, which is not in 9.x"},
+			chartWith("", "mirror", "9.x", nil), "VersionNotFound: version not found: the built-in chart mirror is version 0.14.1, which is not in 9.x"},
 		"a version that is none": {chartWith("", "mirror", "newest", nil), `InvalidVersion: invalid version range: spec.chart.version "newest"`},
 		"a repository without TLS": {
 			chartWith("http://charts.example.com", "mirror", "", nil), "RepositoryNotAllowed: repository not allowed: http://charts.example.com"},

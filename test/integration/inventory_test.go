@@ -92,7 +92,7 @@ func TestFromTemplateToChartAndBackTheRouteIsTheSame(t *testing.T) {
 	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True"))
 	s.Expect(s.applied(policy)()).To(gomega.Equal([]string{"httpbin"}))
 	s.Expect(s.route("extra")()).To(gomega.BeNil())
-	s.Expect(policy.Status.Chart).To(gomega.HaveField("Version", "0.14.0"))
+	s.Expect(policy.Status.Chart).To(gomega.HaveField("Version", "0.14.1"))
 	s.Expect(s.route("httpbin")()).To(gomega.And(gomega.HaveField("UID", route.UID), gomega.HaveField("Spec.ParentRefs", gomega.HaveLen(1))))
 
 	patch(s, policy, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec = *templates.Spec.DeepCopy() })

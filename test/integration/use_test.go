@@ -40,7 +40,7 @@ func TestWhatKubectlShows(t *testing.T) {
 	s.Expect(s.kubectl("get", "subjects")).To(gomega.MatchRegexp(
 		`^NAME +AVAILABLE +VARIANTS +READY +STATUS +AGE\nhttpbin +2/2 +v1,v2 +True +all variants are available +\d+s\n$`))
 	s.Expect(s.kubectl("get", "routingpolicies")).To(gomega.MatchRegexp(
-		`^NAME +SUBJECT +MIRRORS +READY +STATUS +AGE\nhttpbin-route +httpbin +httpbin-v2:80 +True +1 object applied for v2 available +\d+s\n$`))
+		`^NAME +SUBJECT +MIRRORS +READY +ACCEPTED +STATUS +AGE\nhttpbin-route +httpbin +httpbin-v2:80 +True +Unknown +1 object applied for v2 available +\d+s\n$`))
 	s.Expect(s.kubectl("get", "subj,rp", "-o", "name")).To(gomega.Equal("subject.iter8.tools/httpbin\nroutingpolicy.iter8.tools/httpbin-route\n"))
 	s.Expect(s.kubectl("get", "iter8", "-o", "name")).To(gomega.ContainSubstring("routingpolicy.iter8.tools/httpbin-route"))
 	s.Expect(s.kubectl("wait", "--for=condition=Ready", "subject/httpbin", "routingpolicy/httpbin-route", "--timeout=5s")).
@@ -71,7 +71,7 @@ func TestNoFinalizerIsSetOrTaken(t *testing.T) {
 	s.delete(service)
 	s.Eventually(s.route("httpbin")).Should(mirrorTo())
 	s.Eventually(s.ready(subject)).Should(gomega.Equal("True Observed: variant v2 is not available: Service httpbin-v2 is being deleted"))
-	s.Eventually(s.ready(policy)).Should(gomega.Equal("True Succeeded: 1 object applied for v2 not available"))
+	s.Eventually(s.ready(policy)).Should(gomega.Equal("True Succeeded: no mirror to httpbin-v2:80: Service httpbin-v2 is being deleted"))
 	for _, object := range objects {
 		s.Expect(k8s.Get(s.Context(), client.ObjectKeyFromObject(object), object)).To(gomega.Succeed())
 		s.Expect(object.GetFinalizers()).To(gomega.ConsistOf(theirs), "they stay after all that the operator writes")

@@ -77,7 +77,7 @@ func TestTheGatewayAPIMayBeInstalledAfterTheOperator(t *testing.T) {
 	w.apply(edgeGateway)
 	w.kubectl("patch", "gatewayclass", "plain", "--subresource=status", "--type=merge", "--patch", `{"status":{"supportedFeatures":[{"name":"HTTPRouteResponseHeaderModification"}]}}`)
 	w.apply(edgeV2)
-	w.Eventually(w.ready("edge-route")).Should(HavePrefix("False UnsupportedByGateway: HTTPRoute edge mirrors requests, and GatewayClass plain, of Gateway default/edge, "))
+	w.Eventually(w.ready("edge-route")).Should(Equal("False UnsupportedByGateway: no mirror to edge-v2:80: GatewayClass plain, of Gateway default/edge, does not list the feature HTTPRouteRequestMirror"))
 	w.Expect(w.mirrors("edge")()).To(Equal("nothing"))
 
 	w.followsV2()

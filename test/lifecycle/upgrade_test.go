@@ -33,7 +33,7 @@ func TestAnUpgradeBringsNewCRDsAndTouchesNeitherPoliciesNorRoutes(t *testing.T) 
 
 	w.install("--set", "logLevel=info")
 	w.Eventually(w.suspend).Should(Succeed())
-	w.Eventually(func() string { return w.kubectl("get", "routingpolicies") }).Should(MatchRegexp(`^NAME +SUBJECT +MIRRORS +READY +STATUS +AGE\nhttpbin-route +httpbin +httpbin-v2:80 +True `))
+	w.Eventually(func() string { return w.kubectl("get", "routingpolicies") }).Should(MatchRegexp(`^NAME +SUBJECT +MIRRORS +READY +ACCEPTED +STATUS +AGE\nhttpbin-route +httpbin +httpbin-v2:80 +True +Unknown +1 object applied for v2 available +`))
 	w.Expect(w.crd().UID).To(Equal(older.UID), "a CRD that is made again takes all policies with it")
 	w.Expect(w.crd().Labels).To(HaveKeyWithValue("helm.sh/chart", "iter8-operator-0.1.0"))
 	w.restart(operator)

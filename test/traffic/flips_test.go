@@ -36,6 +36,14 @@ func (s *scene) setV2(there bool) {
 	}
 }
 
+// lackOfV2 is what variant 2 lacks when it has gone that way.
+func (s *scene) lackOfV2() string {
+	if s.plane.needsService {
+		return "Service httpbin-v2 has no ready endpoint"
+	}
+	return "Service httpbin-v2 does not exist"
+}
+
 // serviceOfV2 is made anew each time.
 func (s *scene) serviceOfV2() *corev1.Service {
 	return env.Service(s.namespace, "httpbin-v2", map[string]string{"app": "httpbin", "version": "v2"})
@@ -98,7 +106,7 @@ func TestNoRequestFailsWhileVariantTwoComesAndGoesFasterThanRoutesFollow(t *test
 			s.setV2(false)
 		}
 		s.Eventually(load.Count).Should(gomega.BeNumerically(">=", dataplane.LoadPerSecond))
-		s.Eventually(s.condition(s.applied("httpbin"), iter8v1alpha1.ConditionReady)).Should(gomega.Equal("True Succeeded: 1 object applied for v2 not available"))
+		s.Eventually(s.condition(s.applied("httpbin"), iter8v1alpha1.ConditionReady)).Should(gomega.Equal("True Succeeded: no mirror to httpbin-v2:80: " + s.lackOfV2()))
 		s.Eventually(c.routing).Should(gomega.Equal("httpbin-v1"))
 		answers := load.End()
 		s.Expect(answers).To(gomega.Equal(map[string]int{"httpbin-v1": load.Count()}))

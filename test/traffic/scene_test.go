@@ -99,6 +99,16 @@ func (s *scene) manifest(yaml string) {
 	s.Expect(err).NotTo(gomega.HaveOccurred(), string(output))
 }
 
+// plugin runs kubectl's plugin, and returns what it prints.
+func (s *scene) plugin(args ...string) string {
+	s.Helper()
+	path, err := cluster.Binary("kubectl-iter8", "run make build")
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	output, err := exec.CommandContext(s.Context(), path, args...).Output()
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	return string(output)
+}
+
 // sample is the path of a file in config/samples.
 func sample(name string) string {
 	return filepath.Join(cluster.ModuleRoot(), "config", "samples", filepath.FromSlash(name))
@@ -257,5 +267,17 @@ func (s *scene) condition(object client.Object, conditionType string) func() (st
 			return "", nil
 		}
 		return fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message), nil
+	}
+}
+
+// states polls what the status has of a policy's mirrors, as "target percent% state".
+func (s *scene) states(policy *iter8v1alpha1.RoutingPolicy) func() ([]string, error) {
+	return func() ([]string, error) {
+		err := k8s.Get(s.Context(), client.ObjectKeyFromObject(policy), policy)
+		states := []string{}
+		for _, m := range policy.Status.Mirrors {
+			states = append(states, fmt.Sprintf("%s %s%% %s", m.To, m.Percent, m.State))
+		}
+		return states, err
 	}
 }

@@ -17,7 +17,7 @@ const (
 )
 
 // OperatorConfiguration says what the operator watches and what policies may apply. The zero value is the
-// default but for RouteKinds, Charts and Legacy, see Default.
+// default but for RouteKinds, Mirrors, Charts and Legacy, see Default.
 type OperatorConfiguration struct {
 	metav1.TypeMeta `json:",inline"`
 
@@ -34,6 +34,9 @@ type OperatorConfiguration struct {
 
 	// RouteKinds are the kinds that a policy may apply.
 	RouteKinds []GroupKind `json:"routeKinds,omitempty"`
+
+	// Mirrors is what holds for the mirrors of every policy.
+	Mirrors Mirrors `json:"mirrors,omitzero"`
 
 	// Charts says where charts may come from that are not built into the operator.
 	Charts Charts `json:"charts,omitzero"`
@@ -67,8 +70,9 @@ func Default() OperatorConfiguration {
 			{Group: "networking.istio.io", Kind: "VirtualService"},
 			{Group: "networking.istio.io", Kind: "DestinationRule"},
 		},
-		Charts: DefaultCharts(),
-		Legacy: DefaultLegacy(),
+		Mirrors: DefaultMirrors(),
+		Charts:  DefaultCharts(),
+		Legacy:  DefaultLegacy(),
 	}
 }
 
@@ -92,6 +96,9 @@ func Parse(data []byte) (OperatorConfiguration, error) {
 		if k.Kind == "" || k.Group == "" {
 			return OperatorConfiguration{}, fmt.Errorf("routeKinds[%d] of the operator's configuration takes a group and a kind", i)
 		}
+	}
+	if err := c.Mirrors.validate(); err != nil {
+		return OperatorConfiguration{}, err
 	}
 	if err := c.Charts.Validate(); err != nil {
 		return OperatorConfiguration{}, err

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"testing"
+	"time"
 
 	"github.com/onsi/gomega"
 )
@@ -21,6 +22,9 @@ func TestParse(t *testing.T) {
 		}},
 		"references to other namespaces": {header + "allowCrossNamespaceReferences: true\n", func(c *OperatorConfiguration) {
 			c.AllowCrossNamespaceReferences = true
+		}},
+		"how long a mirror stands for a variant that can't be judged": {header + "mirrors: {unknownGrace: 90s}\n", func(c *OperatorConfiguration) {
+			c.Mirrors.UnknownGrace.Duration = 90 * time.Second
 		}},
 		"readiness of kinds, the core group among them": {
 			header + "readiness:\n- {group: example.com, kind: Model, conditions: [Loaded, Warm]}\n- {group: '', kind: Pod, conditions: [Ready]}\n",
@@ -63,6 +67,7 @@ func TestParseTellsWhatIsWrong(t *testing.T) {
 		"broken YAML":                      {header + "}", "reading the operator's configuration: "},
 		"another kind":                     {"apiVersion: config.iter8.tools/v1alpha1\nkind: Configuration\n", "the operator's configuration is a config.iter8.tools/v1alpha1 Configuration, and must be a config.iter8.tools/v1alpha1 OperatorConfiguration"},
 		"another version":                  {"apiVersion: config.iter8.tools/v1\nkind: OperatorConfiguration\n", "is a config.iter8.tools/v1 OperatorConfiguration, and must be"},
+		"a grace below nothing":            {header + "mirrors: {unknownGrace: -1s}\n", "mirrors.unknownGrace of the operator's configuration is -1s, and must not be negative"},
 		"readiness without a kind":         {header + "readiness: [{group: a.io, kind: A, conditions: [B]}, {group: a.io, conditions: [B]}]\n", "readiness[1] of the operator's configuration takes a kind and at least one condition"},
 		"readiness without conditions":     {header + "readiness: [{group: a.io, kind: A}]\n", "readiness[0] of the operator's configuration takes a kind and at least one condition"},
 		"readiness with no conditions":     {header + "readiness: [{group: a.io, kind: A, conditions: []}]\n", "readiness[0] of the operator's configuration takes a kind and at least one condition"},

@@ -129,6 +129,8 @@ routeKinds:
 - group: {{ .group }}
   kind: {{ .kind }}
 {{- end }}
+mirrors:
+  unknownGrace: {{ .Values.mirrors.unknownGrace }}
 {{- with .Values.charts }}
 charts:
   {{- if not (kindIs "invalid" .allowedRepositories) }}

@@ -1,3 +1,16 @@
+{{- /* mirror-istio.metadata is that of both objects. */}}
+{{- define "mirror-istio.metadata" -}}
+name: {{ .Values.name | default .Values.iter8.subject.name | default .Release.Name | quote }}
+{{- with .Values.labels }}
+labels:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.annotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- /* mirror-istio.host writes a .host in one way: as NAME.NAMESPACE, where it may be a Service. */}}
 {{- define "mirror-istio.host" }}
   {{- $parts := splitList "." .host }}

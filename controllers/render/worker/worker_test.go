@@ -38,7 +38,7 @@ func TestAWorkerRendersWhatTheOperatorWould(t *testing.T) {
 		in.Values = map[string]any{"mine": "yes", "port": int64(9000), "nested": map[string]any{"a": []any{int64(1), 0.5, nil, true}}}
 		in.Labels = map[string]string{"app": "web"}
 		in.APIVersions = []string{"example.com/v1"}
-		in.Variants[1].Resources = []render.Resource{{Kind: "Service", Name: "web", PodLabels: map[string]string{"a": "b"}}}
+		in.Variants[1].Resources = []render.Resource{{Kind: "Service", Name: "web"}}
 		change(&in)
 		return in
 	}

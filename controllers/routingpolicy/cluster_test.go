@@ -1,0 +1,160 @@
+package routingpolicy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	clienttesting "k8s.io/client-go/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+// patchStatus notes what a status says of the inventory, and writes it.
+func (w *world) patchStatus(ctx context.Context, c client.Client, _ string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	if meanwhile := w.meanwhile; meanwhile != nil {
+		w.meanwhile = nil
+		meanwhile()
+	}
+	policy := object.(*iter8v1alpha1.RoutingPolicy)
+	var applied []string
+	for _, entry := range policy.Status.Applied {
+		name := entry.Name
+		if entry.UID == "" {
+			name += "?"
+		}
+		applied = append(applied, name)
+	}
+	if err := w.note("status", strings.Join(applied, ",")); err != nil {
+		return err
+	}
+	if len(applied) > 128 {
+		return errors.New("status.applied: Too many: must have at most 128 items")
+	}
+	return c.Status().Patch(ctx, object, patch, options...)
+}
+
+// note notes a write, and gives the cluster's answer to it.
+func (w *world) note(verb, what string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.writes = append(w.writes, strings.TrimSpace(verb+" "+what))
+	for _, key := range []string{verb, verb + " " + what} {
+		if err := w.answers[key]; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// patch answers the patches of HTTPRoutes.
+func (w *world) patch(action clienttesting.Action) (bool, runtime.Object, error) {
+	patch := action.(clienttesting.PatchActionImpl)
+	switch {
+	case patch.PatchType == types.JSONPatchType:
+		return w.edit(patch)
+	case len(patch.PatchOptions.DryRun) > 0:
+		u := &unstructured.Unstructured{}
+		if err := w.note("dry-run", patch.Name); err != nil {
+			return true, nil, err
+		}
+		return true, u, utiljson.Unmarshal(patch.Patch, &u.Object)
+	default:
+		return w.apply(patch)
+	}
+}
+
+func (w *world) apply(patch clienttesting.PatchActionImpl) (bool, runtime.Object, error) {
+	if err := w.note("apply", patch.Name); err != nil {
+		return true, nil, err
+	}
+	u := &unstructured.Unstructured{}
+	if err := utiljson.Unmarshal(patch.Patch, &u.Object); err != nil {
+		return true, nil, err
+	}
+	u.SetUID("uid-of-" + types.UID(patch.Name))
+	return w.store(u)
+}
+
+// edit applies a JSON patch, as a whole or not at all.
+func (w *world) edit(patch clienttesting.PatchActionImpl) (bool, runtime.Object, error) {
+	if err := w.note("edit", patch.Name); err != nil {
+		return true, nil, err
+	}
+	if w.beforeEdit != nil {
+		w.beforeEdit()
+	}
+	stored := w.route(patch.Name)
+	if stored == nil {
+		return true, nil, apierrors.NewNotFound(httpRoutes.GroupResource(), patch.Name)
+	}
+	operations, err := jsonpatch.DecodePatch(patch.Patch)
+	if err != nil {
+		return true, nil, apierrors.NewBadRequest(err.Error())
+	}
+	before, err := stored.MarshalJSON()
+	if err != nil {
+		return true, nil, err
+	}
+	after, err := operations.Apply(before)
+	if err != nil {
+		return true, nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+	}
+	u := &unstructured.Unstructured{}
+	if err := utiljson.Unmarshal(after, &u.Object); err != nil {
+		return true, nil, err
+	}
+	return w.store(u)
+}
+
+// store keeps what was written in a version of its own, as the webhook leaves it.
+func (w *world) store(u *unstructured.Unstructured) (bool, runtime.Object, error) {
+	w.mu.Lock()
+	w.version++
+	version := w.version
+	w.mu.Unlock()
+	if w.webhook != nil {
+		w.webhook(u)
+	}
+	u.SetGeneration(version)
+	u.SetResourceVersion(fmt.Sprint(version))
+	tracker := w.cluster.Tracker()
+	if err := tracker.Create(httpRoutes, u, u.GetNamespace()); err == nil {
+		return true, u, nil
+	}
+	return true, u, tracker.Update(httpRoutes, u, u.GetNamespace())
+}
+
+func (w *world) delete(action clienttesting.Action) (bool, runtime.Object, error) {
+	d := action.(clienttesting.DeleteActionImpl)
+	if err := w.note("delete", d.Name); err != nil {
+		return true, nil, err
+	}
+	return true, nil, w.cluster.Tracker().Delete(httpRoutes, d.Namespace, d.Name)
+}
+
+// answer has the cluster answer a write, such as "apply web", "dry-run web", "edit web" or any "delete", with an error, or well again.
+func (w *world) answer(write string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answers[write] = err
+}
+
+// written returns the writes since it was asked last.
+func (w *world) written() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	writes := append([]string{}, w.writes...)
+	w.writes = nil
+	return writes
+}
