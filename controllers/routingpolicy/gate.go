@@ -2,8 +2,6 @@ package routingpolicy
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -128,6 +126,5 @@ func (s *scope) checkedDigest() string {
 	if s.state.Chart != nil {
 		chartDigest = s.state.Chart.Resolved.Digest
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d %s %d %s", s.policy.UID, s.policy.Generation, s.subject.UID, s.subject.Generation, chartDigest))
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return "sha256:" + digestOf([]any{s.policy.UID, s.policy.Generation, s.subject.UID, s.subject.Generation, chartDigest})
 }

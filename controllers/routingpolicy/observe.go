@@ -60,13 +60,8 @@ func (s *scope) knew(subject types.NamespacedName) bool {
 	return known != nil && known.Namespace == subject.Namespace && known.Name == subject.Name
 }
 
-// withhold keeps mirrors out whatever the variants' states.
-func (s *scope) withhold(reason, message string) {
-	s.withheld = append(s.withheld, mirrors.Withholding{Reason: reason, Message: message})
-}
-
 // withholdAll interrupts the reconcile for a reason for which no mirror may stand either.
 func (s *scope) withholdAll(reason, message string) outcome {
-	s.withhold(reason, message)
+	s.withheld = append(s.withheld, mirrors.Withholding{Reason: reason, Message: message})
 	return s.interrupt(reason, message)
 }

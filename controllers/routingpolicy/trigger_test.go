@@ -68,22 +68,22 @@ func TestTheStateOfEachVariant(t *testing.T) {
 		keeps    iter8v1alpha1.KnownVariant
 		unknown  string
 	}{
-		"it is available":                                         {observed("v2", observe.Ready, ""), nil, "", available, *known(true, nil), ""},
-		"it isn't":                                                {observed("v2", observe.Missing, "x"), nil, "", not, *known(false, nil), ""},
-		"it isn't any more":                                       {observed("v2", observe.NotReady, "x"), known(true, nil), "subject-uid", not, *known(false, nil), ""},
-		"it is available again":                                   {observed("v2", observe.Ready, ""), known(true, since(time.Hour)), "subject-uid", available, *known(true, nil), ""},
-		"it can't be read, and was":                               {unread, known(true, nil), "subject-uid", grace, *known(true, since(0)), counts + cantBeRead},
-		"it can't be read for a while, and was":                   {unread, known(true, since(30*time.Second)), "subject-uid", grace, *known(true, since(30*time.Second)), counts + cantBeRead},
-		"it can't be read for too long, and was":                  {unread, known(true, since(time.Minute)), "subject-uid", unknown, *known(true, since(time.Minute)), counts + cantBeRead},
-		"it can't be read, and wasn't":                            {unread, known(false, nil), "subject-uid", unknown, *known(false, since(0)), lastKnown + cantBeRead},
-		"it can't be read, and never was":                         {unread, nil, "subject-uid", unknown, *known(false, since(0)), lastKnown + cantBeRead},
-		"it can't be read, and was of another Subject":            {unread, known(true, nil), "another-uid", unknown, *known(false, since(0)), lastKnown + cantBeRead},
-		"it can't be read, and was of nobody knows which Subject": {unread, known(true, nil), "", unknown, *known(false, since(0)), lastKnown + cantBeRead},
-		"it can't work, and was":                                  {observed("v2", observe.Invalid, cannot), known(true, nil), "subject-uid", grace, *known(true, since(0)), counts + cannot},
-		"it was seen available, and can't be read any more":       {stale, nil, "", grace, *known(true, since(time.Second)), counts + "Thing a is judged as last seen: oh"},
-		"it was seen available, and can't be read for long":       {longStale, nil, "", unknown, *known(true, since(time.Hour)), counts + "Thing a is judged as last seen: oh"},
-		"it was unknown before it was seen":                       {stale, known(true, since(2*time.Minute)), "subject-uid", unknown, *known(true, since(2*time.Minute)), counts + "Thing a is judged as last seen: oh"},
-		"it certainly isn't, and something can't be read":         {staleAndMissing, known(true, nil), "subject-uid", not, *known(false, nil), ""},
+		"it is available":                                   {observed("v2", observe.Ready, ""), nil, "", available, *known(true, nil), ""},
+		"it isn't":                                          {observed("v2", observe.Missing, "x"), nil, "", not, *known(false, nil), ""},
+		"it isn't any more":                                 {observed("v2", observe.NotReady, "x"), known(true, nil), "subject-uid", not, *known(false, nil), ""},
+		"it is available again":                             {observed("v2", observe.Ready, ""), known(true, since(time.Hour)), "subject-uid", available, *known(true, nil), ""},
+		"it can't be read, and was":                         {unread, known(true, nil), "subject-uid", grace, *known(true, since(0)), counts + cantBeRead},
+		"it can't be read for a while, and was":             {unread, known(true, since(30*time.Second)), "subject-uid", grace, *known(true, since(30*time.Second)), counts + cantBeRead},
+		"it can't be read for too long, and was":            {unread, known(true, since(time.Minute)), "subject-uid", unknown, *known(true, since(time.Minute)), counts + cantBeRead},
+		"it can't be read, and wasn't":                      {unread, known(false, nil), "subject-uid", unknown, *known(false, since(0)), lastKnown + cantBeRead},
+		"it can't be read, and never was":                   {unread, nil, "subject-uid", unknown, *known(false, since(0)), lastKnown + cantBeRead},
+		"it can't be read, and was of another Subject":      {unread, known(true, nil), "another-uid", unknown, *known(false, since(0)), lastKnown + cantBeRead},
+		"it can't be read, and was of an unknown Subject":   {unread, known(true, nil), "", unknown, *known(false, since(0)), lastKnown + cantBeRead},
+		"it can't work, and was":                            {observed("v2", observe.Invalid, cannot), known(true, nil), "subject-uid", grace, *known(true, since(0)), counts + cannot},
+		"it was seen available, and can't be read any more": {stale, nil, "", grace, *known(true, since(time.Second)), counts + "Thing a is judged as last seen: oh"},
+		"it was seen available, and can't be read for long": {longStale, nil, "", unknown, *known(true, since(time.Hour)), counts + "Thing a is judged as last seen: oh"},
+		"it was unknown before it was seen":                 {stale, known(true, since(2*time.Minute)), "subject-uid", unknown, *known(true, since(2*time.Minute)), counts + "Thing a is judged as last seen: oh"},
+		"it certainly isn't, and something can't be read":   {staleAndMissing, known(true, nil), "subject-uid", not, *known(false, nil), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
