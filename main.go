@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -67,6 +68,10 @@ const (
 
 	firstRetry   = 200 * time.Millisecond
 	slowestRetry = time.Minute
+
+	// heapGrowth is by how many percent the heap may grow before garbage is collected, unless GOGC says otherwise. Most of it is what the
+	// caches hold: half of Go's own value costs next to no time and saves a fifth of the memory.
+	heapGrowth = 50
 )
 
 // options are the flags: how the process runs. What the operator does is in the file that --config names.
@@ -136,6 +141,9 @@ func run(ctx context.Context, args []string) error {
 	config, err := readConfig(o.configFile)
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
 	}
 	restConfig, err := clientconfig.GetConfig()
 	if err != nil {

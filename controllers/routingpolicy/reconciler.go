@@ -203,7 +203,7 @@ func (r *Reconciler) patchStatusOf(ctx context.Context, s *scope, policy *iter8v
 	defer cancel()
 	updated := policy.DeepCopy()
 	updated.Status = status
-	if err := r.Client.Status().Patch(ctx, updated, client.MergeFromWithOptions(policy, client.MergeFromWithOptimisticLock{})); err != nil {
+	if err := r.Client.Status().Patch(ctx, updated, ownwrites.StatusPatch{Before: policy.Status, After: status}); err != nil {
 		return err
 	}
 	r.written.Add(updated)

@@ -69,7 +69,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	updated := subject.DeepCopy()
 	updated.Status = *status
 	// A write that is late, as after the loss of the Lease, must not undo that of the next leader.
-	err := r.Client.Status().Patch(ctx, updated, client.MergeFromWithOptions(subject, client.MergeFromWithOptimisticLock{}))
+	err := r.Client.Status().Patch(ctx, updated, ownwrites.StatusPatch{Before: subject.Status, After: status})
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil

@@ -15,14 +15,14 @@ func isBackground(event env.AuditEvent) bool {
 	return event.Resource == "" || event.Resource == "leases"
 }
 
-// countCalls gives what a contender asked of the apiserver during the flips and during the restarts.
-func countCalls(cluster *env.Environment, m measured, agent string) (flips, restarts calls, err error) {
-	flips, restarts = calls{}, calls{}
+// countCalls counts what a contender asked of the apiserver during its cold start, the flips and the restarts.
+func countCalls(cluster *env.Environment, m *measured, agent string) error {
+	m.coldCalls, m.calls, m.quiet = calls{}, calls{}, calls{}
 	events, err := cluster.AuditEvents(func(e env.AuditEvent) bool {
 		return strings.HasPrefix(e.UserAgent, agent) && !isBackground(e)
 	})
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	for _, event := range events {
 		within := func(w window) bool { return w.from.Before(event.Time) && event.Time.Before(w.to) }
@@ -32,13 +32,15 @@ func countCalls(cluster *env.Environment, m measured, agent string) (flips, rest
 		}
 		name := event.Verb + " " + resource
 		switch {
+		case within(m.cold):
+			m.coldCalls[name]++
 		case within(m.flips):
-			flips[name]++
+			m.calls[name]++
 		case slices.ContainsFunc(m.restarts, within):
-			restarts[name]++
+			m.quiet[name]++
 		}
 	}
-	return flips, restarts, nil
+	return nil
 }
 
 // sum adds up the calls of some verbs to resources that begin so.

@@ -45,11 +45,11 @@ type measured struct {
 	cpu       time.Duration
 	// bursts are the times in which all routes followed when every variant flipped at once.
 	bursts []time.Duration
-	// flips is when variants were flipped, restarts when the process was started with nothing to do.
-	flips    window
-	restarts []window
-	// calls are the requests during the flips, quiet those during the restarts.
-	calls, quiet calls
+	// cold is when the process had everything to do, flips when variants were flipped, restarts when it had nothing to do.
+	cold, flips window
+	restarts    []window
+	// coldCalls are the requests during the cold start, calls those during the flips, quiet those during the restarts.
+	coldCalls, calls, quiet calls
 }
 
 func (b *bench) run(ctx context.Context) (results, error) {
@@ -88,7 +88,7 @@ func (b *bench) run(ctx context.Context) (results, error) {
 		}
 	}
 	for _, m := range []*measured{&r.floor, &r.operator} {
-		if m.calls, m.quiet, err = countCalls(b.cluster, *m, r.agentOf(m)); err != nil {
+		if err := countCalls(b.cluster, m, r.agentOf(m)); err != nil {
 			return r, err
 		}
 	}
@@ -119,6 +119,7 @@ func (b *bench) measureCold(ctx context.Context, c contender, m *measured) error
 		if err := waitIdle(ctx, pid); err != nil {
 			return err
 		}
+		m.cold = window{began, time.Now()}
 		if m.coldCPU, _, err = cpuOf(pid); err != nil {
 			return err
 		}

@@ -97,7 +97,8 @@ func (r results) print(out io.Writer) {
 	row("writes to routes for a flip", fmt.Sprintf("%.2f", f.routeWrites()), fmt.Sprintf("%.2f", o.routeWrites()), "")
 	row("reads for a flip", fmt.Sprintf("%.2f", f.reads()), fmt.Sprintf("%.2f", o.reads()), "")
 	_ = table.Flush()
-	fmt.Fprintf(out, "\nThe operator's requests for a flip: %s\n", o.callsPerFlip())
+	fmt.Fprintf(out, "\nThe operator's requests for a policy of the cold start: %s\n", o.coldCalls.per(r.size))
+	fmt.Fprintf(out, "For a flip: %s\n", o.calls.per(len(o.latencies)))
 	fmt.Fprintf(out, "Its writes in %d restarts with nothing to do: %d (and to Events: %d)\n\n",
 		len(o.restarts), o.quiet.writesButEvents(), o.quiet.sum("events", writes...))
 	if r.underAttack != nil {
@@ -124,10 +125,11 @@ func (r results) printUnderAttack(out io.Writer) {
 	fmt.Fprintln(out)
 }
 
-func (m measured) callsPerFlip() string {
+// per divides them by a number of things.
+func (c calls) per(n int) string {
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(m.calls)) {
-		parts = append(parts, fmt.Sprintf("%.2f %s", m.perFlip(m.calls[name]), name))
+	for _, name := range slices.Sorted(maps.Keys(c)) {
+		parts = append(parts, fmt.Sprintf("%.2f %s", float64(c[name])/float64(n), name))
 	}
 	return strings.Join(parts, ", ")
 }
