@@ -23,13 +23,12 @@ import (
 
 // policyRenderer goes the operator's way from a policy to its routes, as far as it goes without a cluster.
 type policyRenderer struct {
-	config      configv1alpha1.OperatorConfiguration
-	charts      *chartSource
-	states      stateOptions
-	kubeVersion string
-	apiVersions []string
-	manifests   *manifests
-	report      *report
+	config    configv1alpha1.OperatorConfiguration
+	charts    *chartSource
+	states    stateOptions
+	cluster   desired.Cluster
+	manifests *manifests
+	report    *report
 }
 
 // failure is what the operator would report in a condition.
@@ -77,7 +76,7 @@ func (r *policyRenderer) render(policy policyManifest) (renderedPolicy, bool) {
 	renderer := render.NewRenderer()
 	for _, available := range states {
 		state := desired.State{
-			Policy: policy.RoutingPolicy, Subject: subject, Chart: resolved, Variants: r.variants(subject, available), APIVersions: r.apiVersions,
+			Policy: policy.RoutingPolicy, Subject: subject, Chart: resolved, Variants: r.variants(subject, available), Cluster: r.cluster,
 		}
 		rendered := r.renderState(renderer, state)
 		rendered.Available, rendered.description = available, describeState(subject, available)
@@ -169,7 +168,6 @@ func (r *policyRenderer) gated(renderer *render.Renderer, state desired.State) (
 	if err != nil {
 		return nil, nil, err
 	}
-	request.Input.KubeVersion = r.kubeVersion
 	rendered, err := renderer.Twice(request.Input)
 	if err != nil {
 		return nil, nil, err

@@ -7,6 +7,8 @@ import (
 	"github.com/spf13/cobra"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"iter8.tools/operator/controllers/desired"
 )
 
 const renderLong = `Render the routes of RoutingPolicies as the operator would, and report on every mirror in them. No cluster is asked.
@@ -32,6 +34,9 @@ const renderExample = `  # The route while every variant is available
   # A chart from a repository, for a cluster with older versions of the APIs
   helm pull --untar --untardir charts oci://ghcr.io/example/charts/canary
   kubectl iter8 render -f deploy/ --chart-dir charts --api-versions gateway.networking.k8s.io/v1beta1/HTTPRoute`
+
+// kubeVersion is the cluster's version, where --kube-version says nothing else: that of the libraries this is built from.
+const kubeVersion = "v1.37.0"
 
 // servedVersions are what a cluster serves, where --api-versions says nothing else.
 var servedVersions = []string{
@@ -75,7 +80,7 @@ func newRenderCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	flags.BoolVar(&o.states.all, "all", false, "render each set of available variants, of those that trigger the policy; all others are available")
 	flags.StringVar(&o.configFile, "config", "", "file with the operator's configuration: its routeKinds and allowCrossNamespaceReferences count")
 	flags.StringVar(&o.chartDir, "chart-dir", "", "folder of a chart, or of charts in folders of their names, for policies whose chart is in a repository")
-	flags.StringVar(&o.kubeVersion, "kube-version", "", "version of Kubernetes that charts and templates see; without it the one that the operator has them see, "+chartutil.DefaultCapabilities.KubeVersion.Version)
+	flags.StringVar(&o.kubeVersion, "kube-version", kubeVersion, "version of Kubernetes that charts and templates see; the operator has them see the cluster's, without its patch")
 	flags.StringSliceVar(&o.apiVersions, "api-versions", servedVersions, "kinds of routes that charts and templates see as served, GROUP/VERSION/KIND; may be repeated")
 	flags.StringVarP(&o.output, "output", "o", outputYAML, "yaml or json")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "report what is left out because it is neither a Subject nor a RoutingPolicy")
@@ -121,10 +126,8 @@ func (o *renderOptions) newPolicyRenderer() (*policyRenderer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.kubeVersion != "" {
-		if _, err := chartutil.ParseKubeVersion(o.kubeVersion); err != nil {
-			return nil, fmt.Errorf("--kube-version takes a version such as v1.33.0, not %q", o.kubeVersion)
-		}
+	if _, err := chartutil.ParseKubeVersion(o.kubeVersion); err != nil {
+		return nil, fmt.Errorf("--kube-version takes a version such as %s, not %q", kubeVersion, o.kubeVersion)
 	}
 	apiVersions, err := withGroupVersions(o.apiVersions)
 	if err != nil {
@@ -134,5 +137,5 @@ func (o *renderOptions) newPolicyRenderer() (*policyRenderer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &policyRenderer{config: config, charts: charts, states: o.states, kubeVersion: o.kubeVersion, apiVersions: apiVersions}, nil
+	return &policyRenderer{config: config, charts: charts, states: o.states, cluster: desired.Cluster{APIVersions: apiVersions, KubeVersion: o.kubeVersion}}, nil
 }

@@ -199,7 +199,7 @@ func TestRenderRefuses(t *testing.T) {
 		"files without policies":          {stdin: webSubject, args: []string{"-f", "-"}, err: "error: there is no RoutingPolicy in the files\n"},
 		"one state and all":               {args: []string{"-f", "-", "--available", "v1", "--all"}, err: "error: if any flags in the group [available all] are set none of the others can be; [all available] were all set\n"},
 		"an unknown output":               {args: []string{"-f", "-", "-o", "wide"}, err: "error: --output takes yaml or json, not \"wide\"\n"},
-		"a version that is none":          {args: []string{"-f", "-", "--kube-version", "new"}, err: "error: --kube-version takes a version such as v1.33.0, not \"new\"\n"},
+		"a version that is none":          {args: []string{"-f", "-", "--kube-version", "new"}, err: "error: --kube-version takes a version such as v1.37.0, not \"new\"\n"},
 		"an API version without kind":     {args: []string{"-f", "-", "--api-versions", "apps/v1"}, err: "error: " + kinds},
 		"a folder of charts that is gone": {args: []string{"-f", "-", "--chart-dir", "gone"}, err: "error: --chart-dir: stat gone: no such file or directory\n"},
 		"an archive of a chart":           {args: []string{"-f", "-", "--chart-dir", "main.go"}, err: "error: --chart-dir takes a folder, and main.go is a file; helm pull --untar makes one\n"},

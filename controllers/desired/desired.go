@@ -34,8 +34,13 @@ type State struct {
 	Chart *chart.Chart
 	// Variants in the order of the Subject.
 	Variants []Variant
-	// APIVersions that the cluster serves, as render.Input has them.
+	Cluster  Cluster
+}
+
+// Cluster is what charts and templates are told of it, as render.Input has it.
+type Cluster struct {
 	APIVersions []string
+	KubeVersion string
 }
 
 // Variant is the state of a variant as a policy goes by it.
@@ -85,7 +90,8 @@ func (s State) Request() (render.Request, error) {
 		Policy:      s.Policy.Name,
 		Labels:      s.Policy.Labels,
 		Subject:     SubjectName(s.Policy),
-		APIVersions: s.APIVersions,
+		APIVersions: s.Cluster.APIVersions,
+		KubeVersion: s.Cluster.KubeVersion,
 	}
 	if !s.Stateless() {
 		input.Variants = s.rendered()

@@ -11,9 +11,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/discovery/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"iter8.tools/operator/controllers/desired"
 	"iter8.tools/operator/controllers/notify"
 )
 
@@ -23,9 +25,9 @@ var routeKinds = []schema.GroupKind{
 
 // served is a cluster that serves kinds, by group and version.
 func served(kinds map[string][]string) *fake.FakeDiscovery {
-	d := &fake.FakeDiscovery{Fake: &clienttesting.Fake{}}
-	for version, of := range kinds {
-		list := &metav1.APIResourceList{GroupVersion: version}
+	d := &fake.FakeDiscovery{Fake: &clienttesting.Fake{}, FakedServerVersion: &version.Info{GitVersion: "v1.33.4-gke.1036000"}}
+	for groupVersion, of := range kinds {
+		list := &metav1.APIResourceList{GroupVersion: groupVersion}
 		for _, kind := range of {
 			list.APIResources = append(list.APIResources, metav1.APIResource{Name: kind, Kind: kind}, metav1.APIResource{Name: kind + "/status", Kind: kind})
 		}
@@ -54,15 +56,15 @@ func TestTheVersionsInWhichRoutesAreServed(t *testing.T) {
 	d := served(gateway())
 	c := NewCapabilities(d, routeKinds, ignore)
 	for range 3 {
-		g.Expect(c.APIVersions()).To(Equal(gatewayVersions))
+		g.Expect(c.Cluster()).To(Equal(desired.Cluster{APIVersions: gatewayVersions, KubeVersion: "v1.33.0"}))
 	}
-	g.Expect(d.Actions()).To(HaveLen(4), "the groups and three versions of one, asked once")
-	g.Expect(NewCapabilities(served(nil), routeKinds, ignore).APIVersions()).To(BeEmpty())
+	g.Expect(d.Actions()).To(HaveLen(5), "the groups, three versions of one, and the cluster's, asked once")
+	g.Expect(NewCapabilities(served(nil), routeKinds, ignore).Cluster()).To(HaveField("APIVersions", BeEmpty()))
 	g.Expect(c.NeedLeaderElection()).To(BeFalse(), "a standby knows them too")
 }
 
 func TestAClusterThatDoesNotAnswerIsAskedAgain(t *testing.T) {
-	for _, what := range []string{"group", "resource"} {
+	for _, what := range []string{"group", "resource", "version"} {
 		t.Run(what, func(t *testing.T) {
 			g := NewWithT(t)
 			d := served(gateway())
@@ -70,10 +72,10 @@ func TestAClusterThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 				return true, nil, errors.New("unwell")
 			})
 			c := NewCapabilities(d, routeKinds, ignore)
-			_, err := c.APIVersions()
-			g.Expect(err).To(MatchError(And(HavePrefix("listing "), HaveSuffix("unwell"))))
+			_, err := c.Cluster()
+			g.Expect(err).To(MatchError(HaveSuffix(": unwell")))
 			d.ReactionChain = nil
-			g.Expect(c.APIVersions()).To(Equal(gatewayVersions))
+			g.Expect(c.Cluster()).To(HaveField("APIVersions", gatewayVersions))
 		})
 	}
 }
@@ -96,12 +98,12 @@ func TestEveryPolicyIsNotifiedOfNewKinds(t *testing.T) {
 	d.Resources = append(d.Resources, served(map[string][]string{"networking.istio.io/v1": {"VirtualService"}}).Resources...)
 	refresh()
 	g.Expect(told).To(Equal(1))
-	g.Expect(c.APIVersions()).To(ContainElement("networking.istio.io/v1/VirtualService"))
+	g.Expect(c.Cluster()).To(HaveField("APIVersions", ContainElement("networking.istio.io/v1/VirtualService")))
 
 	d.AddReactor("get", "group", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("unwell") })
 	_, err := c.refresh()
 	g.Expect(err).To(HaveOccurred())
-	g.Expect(c.APIVersions()).To(ContainElement("networking.istio.io/v1/VirtualService"), "what was known stays")
+	g.Expect(c.Cluster()).To(HaveField("APIVersions", ContainElement("networking.istio.io/v1/VirtualService")), "what was known stays")
 	g.Expect(told).To(Equal(1))
 }
 
@@ -127,4 +129,22 @@ func TestTheClusterIsAskedInTheBackground(t *testing.T) {
 	}).Should(Equal(1), "at once")
 	cancel()
 	g.Eventually(ended).Should(Receive(BeNil()))
+}
+
+func TestAPolicyHearsOfAnotherVersionOfKubernetesOnlyWhereChartsChooseByIt(t *testing.T) {
+	g := NewWithT(t)
+	d := served(gateway())
+	told := 0
+	c := NewCapabilities(d, routeKinds, func(types.NamespacedName) { told++ })
+	refreshed := func(gitVersion string) string {
+		d.FakedServerVersion = &version.Info{GitVersion: gitVersion}
+		cluster, err := c.refresh()
+		g.Expect(err).NotTo(HaveOccurred())
+		return cluster.KubeVersion
+	}
+	g.Expect(refreshed("v1.33.0")).To(Equal("v1.33.0"))
+	g.Expect(refreshed("v1.33.9+k3s1")).To(Equal("v1.33.0"))
+	g.Expect(told).To(BeZero())
+	g.Expect(refreshed("v1.34.1")).To(Equal("v1.34.0"))
+	g.Expect(told).To(Equal(1))
 }

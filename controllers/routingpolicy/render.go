@@ -12,11 +12,11 @@ import (
 // request says what is to be rendered.
 func (r *Reconciler) request(_ context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionRendered
-	apiVersions, err := r.Capabilities.APIVersions()
+	cluster, err := r.Capabilities.Cluster()
 	if err != nil {
-		return s.fail(condition, iter8v1alpha1.ReasonDiscoveryFailed, fmt.Errorf("asking which kinds of routes the cluster serves: %w", err))
+		return s.fail(condition, iter8v1alpha1.ReasonDiscoveryFailed, fmt.Errorf("asking what the cluster serves: %w", err))
 	}
-	s.state.APIVersions = apiVersions
+	s.state.Cluster = cluster
 	if s.requested, err = s.state.Request(); err != nil {
 		return s.fail(condition, iter8v1alpha1.ReasonRenderFailed, err)
 	}
