@@ -25,7 +25,9 @@ const (
 
 // kindWatch is the informers of one target.
 type kindWatch struct {
-	stop context.CancelFunc
+	target Target
+	ctx    context.Context //nolint:containedctx // the life of the informers, after which nothing is told of them
+	stop   context.CancelFunc
 	// followers are guarded by the Set.
 	followers map[types.NamespacedName]struct{}
 
@@ -33,6 +35,8 @@ type kindWatch struct {
 	// discovery is how finding the resource behind the kind went; until it is found there are no scopes.
 	discovery reading
 	scopes    []*scope
+	// unreadable are the namespaces that count as such in the log and the gauge.
+	unreadable map[string]struct{}
 }
 
 // scope is what one informer looks at: a namespace, or all, and a label selector.
@@ -46,22 +50,25 @@ type scope struct {
 
 func (s *Set[T]) start(target Target) *kindWatch {
 	ctx, cancel := context.WithCancel(s.ctx)
-	w := &kindWatch{stop: cancel, followers: map[types.NamespacedName]struct{}{}}
-	go s.run(ctx, target, w)
+	w := &kindWatch{
+		target: target, ctx: ctx, stop: cancel,
+		followers: map[types.NamespacedName]struct{}{}, unreadable: map[string]struct{}{},
+	}
+	go s.run(w)
 	return w
 }
 
 // run finds the resource behind the kind, for as long as that takes, and then runs its informers. A namespace that can't be
 // read holds up no other.
-func (s *Set[T]) run(ctx context.Context, target Target, w *kindWatch) {
-	resource, err := s.discover(ctx, target, w)
+func (s *Set[T]) run(w *kindWatch) {
+	resource, err := s.discover(w)
 	if err != nil {
 		return
 	}
-	scopes := s.scopes(target)
+	scopes := s.scopes(w.target)
 	informers := make([]cache.SharedIndexInformer, 0, len(scopes))
 	for _, scope := range scopes {
-		informer := s.informer(target, w, scope, resource)
+		informer := s.informer(w, scope, resource)
 		scope.store = informer.GetIndexer()
 		informers = append(informers, informer)
 	}
@@ -69,52 +76,52 @@ func (s *Set[T]) run(ctx context.Context, target Target, w *kindWatch) {
 	w.scopes = scopes
 	w.mu.Unlock()
 	for i, informer := range informers {
-		registration, err := informer.AddEventHandler(s.handler(target))
+		registration, err := informer.AddEventHandler(s.handler(w.target))
 		if err != nil { // only of an informer that is stopped
 			return
 		}
-		go informer.RunWithContext(ctx)
+		go informer.RunWithContext(w.ctx)
 		go func() {
-			if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
-				return
-			}
-			w.mu.Lock()
-			scopes[i].synced = true
-			w.mu.Unlock()
-			if _, state := w.read(scopes[i].namespace); state.Synced {
-				s.notifyState(target)
+			if cache.WaitForCacheSync(w.ctx.Done(), registration.HasSynced) {
+				s.update(w, []string{scopes[i].namespace}, func() { scopes[i].synced = true })
 			}
 		}()
 	}
 }
 
 // discover returns the resource behind a kind; an error only where the watch has ended.
-func (s *Set[T]) discover(ctx context.Context, target Target, w *kindWatch) (schema.GroupVersionResource, error) {
+func (s *Set[T]) discover(w *kindWatch) (schema.GroupVersionResource, error) {
 	var resource schema.GroupVersionResource
+	discovery := calls[T]{s, w, s.namespaces(w.target), &w.discovery}
 	// Past its steps and its cap the delay stays what it is.
 	backoff := wait.Backoff{Duration: firstRetry, Factor: 2, Jitter: 0.1, Steps: 16, Cap: slowestRetry}
-	err := backoff.DelayFunc().Until(ctx, true, true, func(context.Context) (bool, error) {
-		mapping, err := s.options.Mapper.RESTMapping(target.GroupKind(), target.Version)
+	err := backoff.DelayFunc().Until(w.ctx, true, true, func(context.Context) (bool, error) {
+		call := discovery.begin()
+		mapping, err := s.options.Mapper.RESTMapping(w.target.GroupKind(), w.target.Version)
 		switch {
-		case err == nil && !target.ClusterScoped && mapping.Scope.Name() != meta.RESTScopeNameNamespace:
+		case err == nil && !w.target.ClusterScoped && mapping.Scope.Name() != meta.RESTScopeNameNamespace:
 			err = ErrClusterScoped
 		case err == nil:
 			resource = mapping.Resource
 		}
-		s.record(target, w, &w.discovery, failure("discover "+target.GroupKind().String(), err))
+		discovery.end(call, failure("discover "+w.target.GroupKind().String(), err))
 		return err == nil, nil
 	})
 	return resource, err
 }
 
+// namespaces returns those that a target is watched in.
+func (s *Set[T]) namespaces(target Target) []string {
+	if target.ClusterScoped {
+		return []string{metav1.NamespaceAll}
+	}
+	return s.options.Namespaces
+}
+
 // scopes returns what a target's informers look at.
 func (s *Set[T]) scopes(target Target) []*scope {
-	namespaces := s.options.Namespaces
-	if target.ClusterScoped {
-		namespaces = []string{metav1.NamespaceAll}
-	}
 	var scopes []*scope
-	for _, namespace := range namespaces {
+	for _, namespace := range s.namespaces(target) {
 		for _, selector := range s.options.LabelSelectors {
 			scopes = append(scopes, &scope{namespace: namespace, selector: selector})
 		}
@@ -122,43 +129,63 @@ func (s *Set[T]) scopes(target Target) []*scope {
 	return scopes
 }
 
-func (s *Set[T]) informer(target Target, w *kindWatch, of *scope, resource schema.GroupVersionResource) cache.SharedIndexInformer {
-	client := s.options.Client.Resource(resource).Namespace(of.namespace)
-	narrow := func(o metav1.ListOptions) metav1.ListOptions {
-		o.LabelSelector = of.selector
-		return o
-	}
-	listerWatcher := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list, err := client.List(ctx, narrow(o))
-			if err != nil || list.GetContinue() == "" { // a page is no list yet
-				s.record(target, w, &of.list, failure("list "+resource.GroupResource().String(), err))
-			}
-			return list, err
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			events, err := client.Watch(ctx, narrow(o))
-			s.record(target, w, &of.watch, failure("watch "+resource.GroupResource().String(), err))
-			if err == nil && ptr.Deref(o.SendInitialEvents, false) { // then nothing is listed but by this stream
-				events = afterInitialEvents(events, func() { s.record(target, w, &of.list, nil) })
-			}
-			return events, err
-		},
-	}
+func (s *Set[T]) informer(w *kindWatch, of *scope, resource schema.GroupVersionResource) cache.SharedIndexInformer {
 	informer := cache.NewSharedIndexInformerWithOptions(
-		cache.ToListWatcherWithWatchListSemantics(listerWatcher, s.options.Client),
+		cache.ToListWatcherWithWatchListSemantics(s.listerWatcher(w, of, resource), s.options.Client),
 		&unstructured.Unstructured{},
 		cache.SharedIndexInformerOptions{Indexers: s.indexers(), ObjectDescription: resource.String()},
 	)
 	// Neither fails on an informer that isn't running yet.
 	_ = informer.SetTransform(func(obj any) (any, error) {
 		if u, ok := obj.(*unstructured.Unstructured); ok {
-			return s.options.Transform(target, u), nil
+			return s.options.Transform(w.target, u), nil
 		}
 		return obj, nil
 	})
 	_ = informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})
 	return informer
+}
+
+// listerWatcher lists and watches a scope's objects, and records how that goes.
+func (s *Set[T]) listerWatcher(w *kindWatch, of *scope, resource schema.GroupVersionResource) *cache.ListWatch {
+	client := s.options.Client.Resource(resource).Namespace(of.namespace)
+	namespaces := []string{of.namespace}
+	lists, watches := calls[T]{s, w, namespaces, &of.list}, calls[T]{s, w, namespaces, &of.watch}
+	toList, toWatch := "list "+resource.GroupResource().String(), "watch "+resource.GroupResource().String()
+	narrow := func(o metav1.ListOptions) metav1.ListOptions {
+		o.LabelSelector = of.selector
+		return o
+	}
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list := lists.begin()
+			objects, err := client.List(ctx, narrow(o))
+			if err == nil && objects.GetContinue() != "" {
+				lists.leave(list) // a page is no list yet, and the next has as long as this had
+			} else {
+				lists.end(list, failure(toList, err))
+			}
+			return objects, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			var list *call
+			if ptr.Deref(o.SendInitialEvents, false) { // then nothing is listed but by this stream
+				list = lists.begin()
+			}
+			watching := watches.begin()
+			events, err := client.Watch(ctx, narrow(o))
+			watches.end(watching, failure(toWatch, err))
+			switch {
+			case list == nil:
+				return events, err
+			case err != nil:
+				lists.leave(list)
+				return nil, err
+			}
+			end, left := func(err error) { lists.end(list, failure(toList, err)) }, func() { lists.leave(list) }
+			return initialEvents(events, end, left), nil
+		},
+	}
 }
 
 func (s *Set[T]) indexers() cache.Indexers {
@@ -224,15 +251,24 @@ func (s *Set[T]) changed(target Target, before, after T) {
 func (w *kindWatch) read(namespace string) ([]cache.Indexer, State) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
-	state := w.discovery.state()
-	state.Synced = len(w.scopes) > 0
 	var stores []cache.Indexer
 	for _, scope := range w.scopes {
 		if scope.namespace == metav1.NamespaceAll || scope.namespace == namespace {
 			stores = append(stores, scope.store)
+		}
+	}
+	return stores, w.state(namespace)
+}
+
+// state returns how far objects of a namespace can be relied on, with the lock held.
+func (w *kindWatch) state(namespace string) State {
+	state := w.discovery.state()
+	state.Synced = len(w.scopes) > 0
+	for _, scope := range w.scopes {
+		if scope.namespace == metav1.NamespaceAll || scope.namespace == namespace {
 			state = state.And(scope.list.state()).And(scope.watch.state())
 			state.Synced = state.Synced && scope.synced
 		}
 	}
-	return stores, state
+	return state
 }

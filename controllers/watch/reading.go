@@ -1,19 +1,30 @@
 package watch
 
 import (
+	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/watch"
 )
 
 // patience is for how long reading may fail, for a cause that may pass by itself, before that is told: longer than it takes
 // to try again once, as an apiserver that starts or is replaced makes necessary, and short beside anything that goes by it.
 const patience = 3 * time.Second
+
+// answerTime is for how long a call may have no answer, and answers may be outdated, before that is told as a fault: longer than
+// lists take where all is well, and short beside the time that a mirror stands for a variant whose state isn't known. client-go
+// sets calls no limit, and waits within one as often as the apiserver asks it to try later.
+const answerTime = 10 * time.Second
+
+var (
+	errUnanswered = &fault{words: "the apiserver does not answer", cause: context.DeadlineExceeded}
+	errIncomplete = errors.New("the apiserver ends the list before it is complete")
+)
+
+// call is one try to read something.
+type call struct{ began time.Time }
 
 // reading is how the last tries to read something went.
 type reading struct {
@@ -22,128 +33,85 @@ type reading struct {
 	// last is why the last try failed, and failedSince when the first of those failed that no success has followed.
 	last        error
 	failedSince time.Time
-	contact     time.Time
+	// open is the call that has no answer yet, nil where there is none.
+	open *call
+	// outdated is the last answer of which isOutdated says so, and outdatedSince when the first came that no success has followed.
+	outdated      error
+	outdatedSince time.Time
 }
 
-// note takes in how a try went. What the cluster refuses is told at once; a fault once it has lasted, which tell does. What is
+// note takes in how a try ended. What the cluster refuses is told at once; a fault once it has lasted, which tell does. What is
 // told already gives way to another fault only when that has come twice in a row, so that nothing flaps.
 func (r *reading) note(err error, now time.Time) {
-	if isAnswer(err) {
-		r.contact = now
-	}
+	r.open = nil
 	switch {
 	case err == nil:
-		*r = reading{contact: now}
-		return
-	case isOutdated(err):
-		return
-	case !errors.Is(err, ErrUnavailable), r.err != nil && r.last.Error() == err.Error():
+		*r = reading{}
+	case !isOutdated(err):
+		r.fail(err, now)
+	case r.outdatedSince.IsZero():
+		r.outdated, r.outdatedSince = err, now
+	default:
+		if r.outdated = err; now.Sub(r.outdatedSince) >= answerTime {
+			r.failLong(err, r.outdatedSince)
+		}
+	}
+}
+
+// fail takes in a failure, and since when it is one where it is the first.
+func (r *reading) fail(err error, since time.Time) {
+	if !errors.Is(err, ErrUnavailable) || r.err != nil && r.last.Error() == err.Error() {
 		r.err = err
 	}
 	r.last = err
 	if r.failedSince.IsZero() {
-		r.failedSince = now
+		r.failedSince = since
 	}
 }
 
-// tell has what failed since a time told, and reports whether it still does and wasn't told yet.
-func (r *reading) tell(since time.Time) bool {
-	if r.err != nil || !r.failedSince.Equal(since) {
+// failLong takes in a fault that has lasted already.
+func (r *reading) failLong(err error, since time.Time) {
+	r.fail(err, since)
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+// tell has what failed since a time told, where it still does and wasn't told yet.
+func (r *reading) tell(since time.Time) {
+	if r.err == nil && r.failedSince.Equal(since) {
+		r.err = r.last
+	}
+}
+
+// tellOutdated has it told that all answers since a time were outdated, where they still are.
+func (r *reading) tellOutdated(since time.Time) {
+	if r.outdatedSince.Equal(since) {
+		r.failLong(r.outdated, since)
+	}
+}
+
+// tellUnanswered has it told that a call has no answer, and reports whether it still has none.
+func (r *reading) tellUnanswered(c *call) bool {
+	if r.open != c {
 		return false
 	}
-	r.err = r.last
+	r.failLong(errUnanswered, c.began)
 	return true
 }
 
 // state returns what the reading says of its target.
 func (r *reading) state() State {
-	state := State{Synced: true, Err: r.err, LastContact: r.contact}
+	state := State{Synced: true, Err: r.err}
 	if r.err != nil {
 		state.UnreadableSince = r.failedSince
 	}
 	return state
 }
 
-// record notes how a try to read went, with an error that failure returned, and notifies the followers where that changes
-// what they are told.
-func (s *Set[T]) record(target Target, w *kindWatch, r *reading, err error) {
-	w.mu.Lock()
-	before := *r
-	r.note(err, time.Now())
-	after := *r
-	w.mu.Unlock()
-	if words(before.err) != words(after.err) {
-		s.notifyState(target)
-	}
-	if before.failedSince.IsZero() && !after.failedSince.IsZero() && after.err == nil {
-		time.AfterFunc(patience, func() {
-			w.mu.Lock()
-			told := r.tell(after.failedSince)
-			w.mu.Unlock()
-			if told {
-				s.notifyState(target)
-			}
-		})
-	}
-}
-
-func words(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-// isAnswer reports whether a try's end is what the cluster says of the request, and not that it has no answer now.
-func isAnswer(err error) bool {
-	if !errors.Is(err, ErrUnavailable) {
-		return true
-	}
-	var status apierrors.APIStatus
-	return errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError && status.Status().Code != http.StatusTooManyRequests
-}
-
 // isOutdated reports whether a try failed only since the apiserver doesn't know the version any more that it was asked for, or
-// doesn't yet, or streams no lists: the informer asks otherwise at once.
+// doesn't yet, or streams no lists: the informer asks otherwise at once. Only where that doesn't help is it a fault.
 func isOutdated(err error) bool {
 	return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || apierrors.IsInvalid(err) ||
 		apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)
-}
-
-// afterInitialEvents calls a function once a stream has brought all objects that there were at its start. That the stream has
-// begun says nothing of it: where a conversion webhook fails, it does so in the middle.
-func afterInitialEvents(stream watch.Interface, call func()) watch.Interface {
-	events := make(chan watch.Event)
-	proxy := watch.NewProxyWatcher(events)
-	go func() {
-		defer close(events)
-		defer stream.Stop()
-		for {
-			select {
-			case event, open := <-stream.ResultChan():
-				if !open {
-					return
-				}
-				if endsInitialEvents(event) {
-					call()
-				}
-				select {
-				case events <- event:
-				case <-proxy.StopChan():
-					return
-				}
-			case <-proxy.StopChan():
-				return
-			}
-		}
-	}()
-	return proxy
-}
-
-func endsInitialEvents(event watch.Event) bool {
-	if event.Type != watch.Bookmark {
-		return false
-	}
-	object, err := meta.Accessor(event.Object)
-	return err == nil && object.GetAnnotations()[metav1.InitialEventsAnnotationKey] == "true"
 }

@@ -66,6 +66,7 @@ type Options[T Object] struct {
 type Set[T Object] struct {
 	ctx     context.Context //nolint:containedctx // the life of the informers, which start one by one
 	options Options[T]
+	outages *outages
 
 	mu      sync.RWMutex
 	watches map[Target]*kindWatch
@@ -94,6 +95,7 @@ func New[T Object](ctx context.Context, options Options[T]) *Set[T] {
 	return &Set[T]{
 		ctx:       ctx,
 		options:   options,
+		outages:   unreadable,
 		watches:   map[Target]*kindWatch{},
 		followers: map[Name]map[types.NamespacedName]struct{}{},
 		following: map[types.NamespacedName]followed{},
@@ -138,7 +140,7 @@ func (s *Set[T]) Follow(follower types.NamespacedName, targets []Target, names [
 		w := s.watches[target]
 		delete(w.followers, follower)
 		if len(w.followers) == 0 {
-			w.stop()
+			s.end(w)
 			delete(s.watches, target)
 		}
 	}

@@ -167,54 +167,42 @@ func TestOneOfTwoSelectorsThatIsRefusedRefusesItsNamespace(t *testing.T) {
 	w.Consistently(w.state(apple)).Should(unsynced(HaveOccurred()))
 }
 
-func TestWhenReadingFailedFirstAndWhenTheClusterLastAnsweredIsKnown(t *testing.T) {
-	for name, test := range map[string]struct {
-		answer   error
-		answered bool
-	}{
-		"it may not be watched":          {apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")), true},
-		"the apiserver can't be reached": {errUnreachable, false},
-		"the apiserver is overloaded":    {apierrors.NewTooManyRequests("later", 1), false},
+func TestSinceWhenReadingFailsIsKnown(t *testing.T) {
+	for name, answer := range map[string]error{
+		"it may not be watched":          apierrors.NewForbidden(apples.GroupResource(), "", errors.New("not for you")),
+		"the apiserver can't be reached": errUnreachable,
+		"the apiserver is overloaded":    apierrors.NewTooManyRequests("later", 1),
 	} {
 		inBubble(t, name, func(t *testing.T) {
 			w := newWorld(t)
-			w.Expect(w.state(apple)()).To(And(HaveField("LastContact", BeZero()), HaveField("UnreadableSince", BeZero())), "before anything is asked for")
+			w.Expect(w.state(apple)()).To(HaveField("UnreadableSince", BeZero()), "before anything is asked for")
 			began := time.Now()
-			allow := w.refuse("watch", apples, test.answer)
+			allow := w.refuse("watch", apples, answer)
 			w.set.Follow(someone, []Target{apple}, nil)
 			w.Eventually(w.state(apple)).Should(And(HaveField("Synced", BeTrue()), HaveField("UnreadableSince", BeTemporally(">=", began))))
 			since, tries := w.state(apple)().UnreadableSince, w.calls("watch", apples)()
-			listed := w.state(apple)().LastContact
 			w.Eventually(w.calls("watch", apples)).Should(BeNumerically(">", tries))
 			w.Expect(w.state(apple)().UnreadableSince).To(Equal(since), "the first failure counts")
-			if test.answered {
-				w.Eventually(w.state(apple)).Should(HaveField("LastContact", BeTemporally(">", listed)), "a refusal is an answer")
-			}
 			allow()
 			w.Eventually(w.state(apple)).Should(works())
-			w.Expect(w.state(apple)().LastContact).To(BeTemporally(">", since))
 		})
 	}
 }
 
-func TestADiscoveryThatFailsIsNoContact(t *testing.T) {
-	for name, test := range map[string]struct {
-		err      error
-		answered bool
-	}{
-		"the cluster can't be reached":      {errUnreachable, false},
-		"the apiserver is out of order":     {apierrors.NewInternalError(errUnreachable), false},
-		"the cluster doesn't have it":       {&meta.NoKindMatchError{GroupKind: apple.GroupKind()}, true},
-		"nobody may ask which there are":    {apierrors.NewForbidden(apples.GroupResource(), "", errUnreachable), true},
-		"there are too many who ask for it": {apierrors.NewTooManyRequests("later", 1), false},
+func TestADiscoveryThatFailsIsToldSinceItBegan(t *testing.T) {
+	for name, err := range map[string]error{
+		"the cluster can't be reached":      errUnreachable,
+		"the apiserver is out of order":     apierrors.NewInternalError(errUnreachable),
+		"the cluster doesn't have it":       &meta.NoKindMatchError{GroupKind: apple.GroupKind()},
+		"nobody may ask which there are":    apierrors.NewForbidden(apples.GroupResource(), "", errUnreachable),
+		"there are too many who ask for it": apierrors.NewTooManyRequests("later", 1),
 	} {
 		inBubble(t, name, func(t *testing.T) {
 			w := newWorld(t)
 			began := time.Now()
-			w.mapper.fail(apple, test.err)
+			w.mapper.fail(apple, err)
 			w.set.Follow(someone, []Target{apple}, nil)
 			w.Eventually(w.state(apple)).Should(And(unsynced(HaveOccurred()), HaveField("UnreadableSince", BeTemporally(">=", began))))
-			w.Expect(w.state(apple)().LastContact.IsZero()).To(Equal(!test.answered))
 		})
 	}
 }
