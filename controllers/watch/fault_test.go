@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	. "github.com/onsi/gomega"
@@ -118,21 +117,6 @@ func TestWhatWasReadStaysWhileTheKindCanNotBeRead(t *testing.T) {
 			w.Eventually(w.get("test", "boskoop")).Should(Equal("green"))
 		})
 	}
-}
-
-func TestAWatchThatExpiresIsNoFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.refuse("watch", apples, apierrors.NewResourceExpired("too old"))
-		w.set.Follow(someone, []Target{apple}, nil)
-		w.Eventually(func() bool { return w.state(apple)().Synced }).Should(BeTrue())
-		began := time.Now()
-		for time.Since(began) < patience+time.Second {
-			lists := w.calls("list", apples)()
-			w.Eventually(w.calls("list", apples)).Should(BeNumerically(">", lists), "it is listed again")
-			w.Expect(w.state(apple)()).To(works())
-		}
-	})
 }
 
 func TestANamespaceThatIsNotWatchedIsSaidToBeSo(t *testing.T) {

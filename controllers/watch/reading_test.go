@@ -101,3 +101,44 @@ func TestTwoTargetsAreReliedOnTogether(t *testing.T) {
 		})
 	}
 }
+
+func TestOutdatedAnswersThatGoOnForLongAreAFault(t *testing.T) {
+	var (
+		down    = failure("list apples", errors.New("down"))
+		expired = failure("list apples", apierrors.NewResourceExpired("too old"))
+	)
+	began := time.Unix(1, 0)
+	type try struct {
+		second int
+		err    error
+	}
+	for name, test := range map[string]struct {
+		tries []try
+		told  error
+		since int
+	}{
+		"not yet":                           {[]try{{0, expired}, {9, expired}}, nil, 0},
+		"since the first":                   {[]try{{0, expired}, {9, expired}, {10, expired}}, expired, 0},
+		"since the first after a success":   {[]try{{0, expired}, {5, nil}, {6, expired}, {15, expired}}, nil, 0},
+		"once after a fault that is told":   {[]try{{0, down}, {2, expired}, {12, expired}}, down, 0},
+		"twice after a fault that is told":  {[]try{{0, down}, {2, expired}, {12, expired}, {13, expired}}, expired, 0},
+		"in turn with a fault that is told": {[]try{{0, down}, {2, expired}, {12, expired}, {13, down}, {14, expired}, {15, down}}, down, 0},
+		"a success ends it":                 {[]try{{0, expired}, {10, expired}, {11, nil}}, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := func(second int) time.Time { return began.Add(time.Duration(second) * time.Second) }
+			var r reading
+			for _, try := range test.tries {
+				r.note(try.err, at(try.second))
+				if try.err == down {
+					r.tell(r.failedSince)
+				}
+			}
+			want := State{Synced: true, Err: test.told}
+			if test.told != nil {
+				want.UnreadableSince = at(test.since)
+			}
+			NewWithT(t).Expect(r.state()).To(Equal(want))
+		})
+	}
+}

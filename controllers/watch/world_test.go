@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	. "github.com/onsi/gomega"
 	gomegatypes "github.com/onsi/gomega/types"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -20,6 +21,7 @@ import (
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 func TestMain(m *testing.M) {
@@ -54,6 +56,7 @@ type world struct {
 	stop   context.CancelFunc
 
 	mu      sync.Mutex
+	logged  []string
 	changes []string
 	told    []string
 	open    map[schema.GroupVersionResource][]*apiwatch.RaceFreeFakeWatcher
@@ -119,7 +122,13 @@ func newWorld(t *testing.T, change ...func(*Options[*kept])) *world {
 	for _, c := range change {
 		c(&options)
 	}
-	w.set = New(ctx, options)
+	logger := funcr.New(func(_, line string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.logged = append(w.logged, line)
+	}, funcr.Options{})
+	w.set = New(log.IntoContext(ctx, logger), options)
+	w.set.outages = &outages{watches: map[place]int{}}
 	return w
 }
 
