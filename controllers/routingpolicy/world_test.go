@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	"k8s.io/client-go/rest"
@@ -81,6 +82,8 @@ type world struct {
 	reconciler *Reconciler
 	client     client.Client
 	cluster    *dynamicfake.FakeDynamicClient
+	// observed is how an Observer that begins sees the cluster.
+	observed dynamic.Interface
 	// subjects takes what the cache of Subjects is to tell the observer.
 	subjects toolscache.ResourceEventHandler
 	events   chan string
@@ -123,7 +126,7 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 		WithInterceptorFuncs(interceptor.Funcs{SubResourcePatch: w.patchStatus}).Build()
 
 	cluster, mapper := newCluster()
-	w.cluster = cluster
+	w.cluster, w.observed = cluster, cluster
 	w.cluster.PrependReactor("patch", "httproutes", w.patch)
 	w.cluster.PrependReactor("delete", "httproutes", w.delete)
 
@@ -155,7 +158,7 @@ func (w *world) observing(t *testing.T) {
 	t.Helper()
 	informers := &informers{handler: make(chan toolscache.ResourceEventHandler, 1)}
 	observer := observe.New(t.Context(), observe.Options{
-		Subjects: informers, Dynamic: w.cluster, Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Mapper: w.reconciler.Executor.Mapper, Config: configv1alpha1.Default(),
+		Subjects: informers, Dynamic: w.observed, Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Mapper: w.reconciler.Executor.Mapper, Config: configv1alpha1.Default(),
 		Notify: ignore,
 	})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -223,7 +223,7 @@ func TestWhatCarriesAnyOfTheLabelsIsKnown(t *testing.T) {
 	}
 	w.follow(someone, apple)
 	for _, name := range []string{"boskoop", "gala", "smith"} {
-		w.Expect(w.get("elsewhere", name)()).To(Equal("red"), name)
+		w.Eventually(w.get("elsewhere", name)).Should(Equal("red"), name)
 	}
 	w.Expect(w.get("elsewhere", "none")()).To(BeEmpty())
 	w.Expect(w.get("test", "boskoop")()).To(BeEmpty())
