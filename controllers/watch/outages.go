@@ -45,7 +45,8 @@ func (o *outages) begin(kind schema.GroupVersionKind, namespaces []string) []str
 	var first []string
 	for _, namespace := range namespaces {
 		p := place{kind, namespace}
-		if o.watches[p]++; o.watches[p] == 1 {
+		o.watches[p]++
+		if o.watches[p] == 1 {
 			first = append(first, displayed(namespace))
 		}
 	}
@@ -59,7 +60,8 @@ func (o *outages) end(kind schema.GroupVersionKind, namespaces []string) []strin
 	var last []string
 	for _, namespace := range namespaces {
 		p := place{kind, namespace}
-		if o.watches[p]--; o.watches[p] == 0 {
+		o.watches[p]--
+		if o.watches[p] == 0 {
 			delete(o.watches, p)
 			last = append(last, displayed(namespace))
 		}

@@ -130,7 +130,7 @@ func TestOutdatedAnswersThatGoOnForLongAreAFault(t *testing.T) {
 			var r reading
 			for _, try := range test.tries {
 				r.note(try.err, at(try.second))
-				if try.err == down {
+				if errors.Is(try.err, down) {
 					r.tell(r.failedSince)
 				}
 			}
