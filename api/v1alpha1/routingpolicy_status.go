@@ -7,8 +7,9 @@ import (
 
 // RoutingPolicyStatus is what the operator did for a RoutingPolicy.
 type RoutingPolicyStatus struct {
-	// observedGeneration is the generation of the spec that this status was made from.
+	// observedGeneration is the generation of the spec that was acted on last; -1 before the first was.
 	// +optional
+	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// chart that was rendered last.

@@ -193,6 +193,7 @@ type RoutingPolicy struct {
 
 	// status is what came of it.
 	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
 	Status RoutingPolicyStatus `json:"status,omitempty"`
 }
 

@@ -101,8 +101,9 @@ type ReadyWhen struct {
 
 // SubjectStatus is what the operator sees of a Subject's variants.
 type SubjectStatus struct {
-	// observedGeneration is the generation of the spec that this status was made from.
+	// observedGeneration is the generation of the spec that was observed last; -1 before the first was.
 	// +optional
+	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// available counts the variants that are available, of all: 1/2.
@@ -178,6 +179,7 @@ type Subject struct {
 
 	// status is what the operator sees of them.
 	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
 	Status SubjectStatus `json:"status,omitempty"`
 }
 

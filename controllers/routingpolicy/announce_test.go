@@ -30,7 +30,7 @@ func TestWhatIsAnnounced(t *testing.T) {
 			s.Chart = &iter8v1alpha1.ResolvedChart{Name: name, Version: version, Digest: "sha256:" + version}
 		}
 	}
-	fresh := func(s *iter8v1alpha1.RoutingPolicyStatus) { s.ObservedGeneration, s.Conditions = 0, nil }
+	fresh := func(s *iter8v1alpha1.RoutingPolicyStatus) { s.ObservedGeneration, s.Conditions = -1, nil }
 	for name, test := range map[string]struct {
 		before, after func(*iter8v1alpha1.RoutingPolicyStatus)
 		want          []string

@@ -186,7 +186,7 @@ func (s *scope) applied() string {
 // announce writes Events about what changed for traffic, and what went wrong.
 func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
 	// What a policy begins with is no change.
-	if was, is := before.Status.MirrorTargets, after.Status.MirrorTargets; was != is && before.Status.ObservedGeneration != 0 {
+	if was, is := before.Status.MirrorTargets, after.Status.MirrorTargets; was != is && before.Status.ObservedGeneration > 0 {
 		note := "requests are mirrored to " + is
 		if is == "" {
 			note = "requests are no longer mirrored to " + was

@@ -1,0 +1,51 @@
+package integration
+
+import (
+	"testing"
+
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	"github.com/onsi/gomega"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+)
+
+// computed polls what kstatus makes of an object, by which Flux, Helm and kpt wait.
+func (s *scene) computed(kind string, object client.Object) func() (status.Status, error) {
+	return func() (status.Status, error) {
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(iter8v1alpha1.GroupVersion.WithKind(kind))
+		if err := k8s.Get(s.Context(), client.ObjectKeyFromObject(object), u); err != nil {
+			return "", err
+		}
+		result, err := status.Compute(u)
+		if err != nil {
+			return "", err
+		}
+		return result.Status, nil
+	}
+}
+
+func TestWhatTheOperatorHasNotLookedAtIsInProgress(t *testing.T) {
+	s := newScene(t)
+	subject, policy := s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), s.templatePolicy("routes", "app", routeTemplate("app"))
+	restart(t, func() {
+		s.create(subject, policy)
+		s.Expect(s.computed("Subject", subject)()).To(gomega.Equal(status.InProgressStatus))
+		s.Expect(s.computed("RoutingPolicy", policy)()).To(gomega.Equal(status.InProgressStatus))
+	})
+	s.Eventually(s.computed("Subject", subject)).Should(gomega.Equal(status.CurrentStatus))
+	s.Eventually(s.computed("RoutingPolicy", policy)).Should(gomega.Equal(status.CurrentStatus))
+
+	restart(t, func() {
+		patch(s, policy, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Templates[0].Template = "{{" })
+		s.Expect(s.computed("RoutingPolicy", policy)()).To(gomega.Equal(status.InProgressStatus), "the spec is another one")
+		policy.Status = iter8v1alpha1.RoutingPolicyStatus{}
+		s.Expect(k8s.Status().Update(s.Context(), policy)).To(gomega.Succeed())
+		s.Expect(k8s.Get(s.Context(), client.ObjectKeyFromObject(policy), policy)).To(gomega.Succeed())
+		s.Expect(policy.Status.Applied).To(gomega.BeEmpty())
+		s.Expect(s.computed("RoutingPolicy", policy)()).To(gomega.Equal(status.InProgressStatus), "its status was emptied")
+	})
+	s.Eventually(s.computed("RoutingPolicy", policy)).Should(gomega.Equal(status.FailedStatus))
+}
