@@ -263,7 +263,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	})
 
 	subjects := &subject.Reconciler{Client: mgr.GetClient(), Observer: observer, Subjects: &changedSubjects}
-	if err := subjects.SetupWithManager(ctx, mgr, controllerOptions[ctrl.Request](o.concurrentSubjects)); err != nil {
+	if err := subjects.SetupWithManager(mgr, controllerOptions[ctrl.Request](o.concurrentSubjects)); err != nil {
 		return err
 	}
 	build, err := buildOf(os.Executable)

@@ -67,7 +67,7 @@ var limitsOfStatus = map[string]limit{
 	"routingpolicies status.subject.namespace":    {keyword: "maxLength", is: 63, because: "it is the name of a namespace"},
 	"routingpolicies status.subject.uid":          {keyword: "maxLength", is: 64, because: "the apiserver makes UIDs of 36 characters"},
 	"routingpolicies status.checked":              {keyword: "maxLength", is: 128, because: "it is a SHA-256 in 71 characters"},
-	"routingpolicies status.inputs":               {keyword: "maxLength", is: 256, because: "they are two SHA-256 in 64 characters each"},
+	"routingpolicies status.inputs":               {keyword: "maxLength", is: 256, because: "they are three SHA-256 in 64 characters each"},
 	"routingpolicies status.applied[].metadata":   {keyword: "maxLength", is: 128, because: "it is a SHA-256 in 71 characters"},
 	"routingpolicies status.mirrors[].percent":    {keyword: "maxLength", is: 32, because: "six digits with a sign, a point and an exponent are 13 characters"},
 	"routingpolicies status.mirrors[].route":      {keyword: "maxLength", is: 317, because: "a kind of 63 characters, a slash and a name of 253 are as many"},

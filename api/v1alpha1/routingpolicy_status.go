@@ -27,8 +27,8 @@ type RoutingPolicyStatus struct {
 	// +kubebuilder:validation:MaxLength=128
 	Checked string `json:"checked,omitempty"`
 
-	// inputs are digests of all that the applied objects were made of; absent while not all of them are applied. As long as it
-	// stays the same, nothing is rendered anew.
+	// inputs are digests of all that the applied objects were made of, and of what mirrors and applied list; absent while not all
+	// objects are applied. As long as it stays the same, nothing is rendered anew.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Inputs string `json:"inputs,omitempty"`

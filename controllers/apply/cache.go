@@ -64,6 +64,7 @@ func NewCache(ctx context.Context, options CacheOptions) *Cache {
 		Mapper:     options.Mapper,
 		Namespaces: options.Namespaces,
 		Transform:  func(_ watch.Target, u *unstructured.Unstructured) *cachedObject { return summarize(u) },
+		MemberOf:   (*cachedObject).policy,
 		Changed:    c.changed,
 		Notify:     options.Notify,
 	})
@@ -114,6 +115,33 @@ func (c *Cache) Get(kind schema.GroupVersionKind, object types.NamespacedName) *
 	default:
 		return nil
 	}
+}
+
+// Controlled returns the objects of a kind that a policy controls, by their names, but for those on their way out.
+func (c *Cache) Controlled(kind schema.GroupVersionKind, namespace string, policy types.UID) []iter8v1alpha1.AppliedObject {
+	members, _ := c.objects.Members(watch.Target{GroupVersionKind: kind}, membersOf(namespace, policy))
+	var controlled []iter8v1alpha1.AppliedObject
+	for _, o := range members {
+		if !o.existing.Terminating {
+			controlled = append(controlled, iter8v1alpha1.AppliedObject{
+				APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Name: o.Name, UID: o.existing.UID,
+			})
+		}
+	}
+	slices.SortFunc(controlled, func(a, b iter8v1alpha1.AppliedObject) int { return strings.Compare(a.Name, b.Name) })
+	return controlled
+}
+
+// policy returns what objects are indexed by: the policy that controls them, under a name that no object has; none for others.
+func (o *cachedObject) policy() types.NamespacedName {
+	if c := o.existing.Controller; c != nil && isOurs(*c) {
+		return membersOf(o.Namespace, c.UID)
+	}
+	return types.NamespacedName{}
+}
+
+func membersOf(namespace string, policy types.UID) types.NamespacedName {
+	return types.NamespacedName{Namespace: namespace, Name: "controlled by " + string(policy)}
 }
 
 // beginWrite says that an object is about to be written; the function that it returns takes the apiserver's answer. What the

@@ -17,7 +17,7 @@ func Update(before []metav1.Condition, generation int64, now metav1.Time, wanted
 	for _, w := range wanted {
 		w.ObservedGeneration = generation
 		w.Message = Truncate(w.Message, maxMessage)
-		w.LastTransitionTime = now
+		w.LastTransitionTime = now.Rfc3339Copy() // what is read back of a time is whole seconds
 		for _, b := range before {
 			if b.Type == w.Type && b.Status == w.Status {
 				w.LastTransitionTime = b.LastTransitionTime

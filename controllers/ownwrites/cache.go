@@ -16,6 +16,36 @@ import (
 type Cache[T metav1.Object] struct {
 	mu      sync.Mutex
 	objects map[types.NamespacedName]T
+	// inFlight are objects as they are being written.
+	inFlight map[types.NamespacedName]T
+}
+
+// Begin says that an object is about to be written as it is given; the function that it returns says that the answer is in, and what
+// came of it is known to Add.
+func (c *Cache[T]) Begin(object T) (ended func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inFlight == nil {
+		c.inFlight = map[types.NamespacedName]T{}
+	}
+	c.inFlight[name(object)] = object
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.inFlight, name(object))
+	}
+}
+
+// IsEcho reports whether a version of an object that the cache shows is one that this process wrote or knows, and no other's write. While
+// its own write is in flight, the version of which isn't known, contents tell.
+func (c *Cache[T]) IsEcho(shown T, same func(written, shown T) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if written, ok := c.objects[name(shown)]; ok && written.GetUID() == shown.GetUID() && !Newer(shown, written) {
+		return true
+	}
+	writing, ok := c.inFlight[name(shown)]
+	return ok && writing.GetUID() == shown.GetUID() && same(writing, shown)
 }
 
 // Add keeps what the apiserver answered to a write.

@@ -113,3 +113,39 @@ func TestWrittenIsForSeveralGoroutines(t *testing.T) {
 	all.Wait()
 	g.Expect(w.Latest(version("a", "100"))).To(HaveField("ResourceVersion", "100"))
 }
+
+func TestAnEchoIsWhatThisProcessWrote(t *testing.T) {
+	labelled := func(o *metav1.ObjectMeta, team string) *metav1.ObjectMeta {
+		o.Labels = map[string]string{"team": team}
+		return o
+	}
+	for name, test := range map[string]struct {
+		written, inFlight, shown *metav1.ObjectMeta
+		echo                     bool
+	}{
+		"the version that was written":                 {version("a", "11"), nil, version("a", "11"), true},
+		"a version before it":                          {version("a", "11"), nil, version("a", "10"), true},
+		"a version after it":                           {version("a", "11"), nil, version("a", "12"), false},
+		"another object of that name":                  {version("a", "11"), nil, version("b", "10"), false},
+		"nothing was written":                          {nil, nil, version("a", "10"), false},
+		"what is being written":                        {nil, labelled(version("a", "10"), "shop"), labelled(version("a", "11"), "shop"), true},
+		"another's write while this one is on its way": {nil, labelled(version("a", "10"), "shop"), labelled(version("a", "11"), "web"), false},
+		"the next object while this one is written":    {nil, labelled(version("a", "10"), "shop"), labelled(version("b", "11"), "shop"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			var w Cache[*metav1.ObjectMeta]
+			if test.written != nil {
+				w.Add(test.written)
+			}
+			ended := func() {}
+			if test.inFlight != nil {
+				ended = w.Begin(test.inFlight)
+			}
+			same := func(a, b *metav1.ObjectMeta) bool { return a.Labels["team"] == b.Labels["team"] }
+			g.Expect(w.IsEcho(test.shown, same)).To(Equal(test.echo))
+			ended()
+			g.Expect(w.inFlight).To(BeEmpty())
+		})
+	}
+}

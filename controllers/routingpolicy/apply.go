@@ -25,7 +25,7 @@ const defaultInterval = 10 * time.Minute
 // lists goes.
 func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionApplied
-	kinds, _ := apply.Interests(s.manifests, s.policy.Status.Applied)
+	kinds, _ := apply.Interests(s.manifests, s.recorded())
 	for _, kind := range kinds {
 		switch state := r.Routes.State(kind, s.policy.Namespace); {
 		case state.Pending(): // it was refused a moment ago
@@ -43,7 +43,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err)
 	}
 	result := r.Executor.Apply(ctx, apply.Request{
-		Owner: s.owner(), Manifests: s.toApply(), Inventory: s.policy.Status.Applied, Account: account,
+		Owner: s.owner(), Manifests: s.toApply(), Inventory: s.recorded(), Account: account,
 	}, func(ctx context.Context, inventory []iter8v1alpha1.AppliedObject) error {
 		status := s.policy.Status
 		status.Applied = inventory

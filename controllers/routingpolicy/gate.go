@@ -107,7 +107,7 @@ func (r *Reconciler) check(ctx context.Context, s *scope) outcome {
 	withdraw := sync.OnceFunc(func() { r.withdraw(ctx, s) })
 	bounded, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	request := apply.Request{Owner: s.owner(), Manifests: gated.Manifests, Inventory: s.policy.Status.Applied, Account: account}
+	request := apply.Request{Owner: s.owner(), Manifests: gated.Manifests, Inventory: s.recorded(), Account: account}
 	switch checked, refused := r.Executor.Check(bounded, request, s.gated.Manifests, withdraw); {
 	case refused != nil:
 		s.retryAfter(interval(s.policy))

@@ -52,7 +52,9 @@ func TestAStatusIsOfTheSpecThatWasActedOn(t *testing.T) {
 	w.Expect(atApply).To(Equal([]string{"one InProgress: 3, -1, not judged", "two InProgress: 4, 3, True of 3"}), "the inventory is announced, and nothing else")
 
 	w.answer("apply three", errors.New("timeout"))
-	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Templates = templated("one", "two", "three").Spec.Templates })
+	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) {
+		p.Spec.Templates = templated("one", "two", "three").Spec.Templates
+	})
 	w.settled(t, "False ApplyFailed")
 	w.Expect(generations(w.WithT, w.policy(t))).To(Equal("InProgress: 5, 5, False of 5"))
 	w.answer("apply three", nil)

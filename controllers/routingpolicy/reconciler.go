@@ -203,6 +203,7 @@ func (r *Reconciler) patchStatusOf(ctx context.Context, s *scope, policy *iter8v
 	defer cancel()
 	updated := policy.DeepCopy()
 	updated.Status = status
+	defer r.written.Begin(updated.DeepCopy())()
 	if err := r.Client.Status().Patch(ctx, updated, ownwrites.StatusPatch{Before: policy.Status, After: status}); err != nil {
 		return err
 	}

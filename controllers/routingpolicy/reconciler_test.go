@@ -287,15 +287,24 @@ func TestTheEchoOfAStatusDoesNotWakeThePolicy(t *testing.T) {
 	r := &Reconciler{}
 	before, after := aPolicy(), aPolicy()
 	before.ResourceVersion, after.ResourceVersion = "10", "11"
+	before.Status.MirrorTargets, after.Status.MirrorTargets = "", "v2:80"
 	r.written.Add(after)
 	changed := r.specChanged()
 	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeFalse())
 	g.Expect(r.written.Latest(before)).To(BeIdenticalTo(before), "what was written is dropped once it is shown")
+	before.Status.MirrorTargets = "v2:80"
 	after.Labels = map[string]string{"team": "web"}
 	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeTrue(), "templates see the labels")
 	after.Labels = nil
 	after.Generation++
 	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeTrue())
+	after.Generation--
+	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeFalse(), "nothing has changed")
+	after.Status.MirrorTargets, after.ResourceVersion = "v9:80", "12"
+	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeTrue(), "another wrote the status")
+	ended := r.written.Begin(after)
+	g.Expect(changed.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: after})).To(BeFalse(), "it is being written, and shown before the answer is in")
+	ended()
 	g.Expect(changed.Create(event.CreateEvent{Object: after})).To(BeTrue())
 	g.Expect(changed.Delete(event.DeleteEvent{Object: after})).To(BeTrue())
 }

@@ -45,6 +45,9 @@ type scope struct {
 	// err is returned to have the reconcile repeated, with growing delays.
 	err error
 
+	// unlisted are objects that the policy controls and its inventory lacks.
+	unlisted []iter8v1alpha1.AppliedObject
+
 	subject     *iter8v1alpha1.Subject
 	observation observe.Observation
 	// subjectGone: there was one, for which all that stands was applied.

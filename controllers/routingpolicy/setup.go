@@ -3,6 +3,7 @@ package routingpolicy
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -58,13 +59,16 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		Complete(r)
 }
 
-// specChanged passes what isn't merely the echo of a status that was written. Labels count, since templates get
-// to see them.
+// specChanged passes what isn't merely the echo of a status that was written: a status that another wrote is put right. Labels count,
+// since templates get to see them.
 func (r *Reconciler) specChanged() predicate.Predicate {
+	sameStatus := func(a, b *iter8v1alpha1.RoutingPolicy) bool { return equality.Semantic.DeepEqual(a.Status, b.Status) }
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		r.written.Observe(e.ObjectNew.(*iter8v1alpha1.RoutingPolicy))
+		before, shown := e.ObjectOld.(*iter8v1alpha1.RoutingPolicy), e.ObjectNew.(*iter8v1alpha1.RoutingPolicy)
+		foreign := !sameStatus(before, shown) && !r.written.IsEcho(shown, sameStatus)
+		r.written.Observe(shown)
 		const annotation = iter8v1alpha1.ReconcileAnnotation
-		return predicate.GenerationChangedPredicate{}.Update(e) || predicate.LabelChangedPredicate{}.Update(e) ||
+		return foreign || predicate.GenerationChangedPredicate{}.Update(e) || predicate.LabelChangedPredicate{}.Update(e) ||
 			e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation]
 	}}
 }

@@ -69,7 +69,12 @@ func (s *scope) inventory() []iter8v1alpha1.AppliedObject {
 	if s.result != nil {
 		return s.result.Inventory
 	}
-	return s.policy.Status.Applied
+	return s.recorded()
+}
+
+// recorded is the inventory of the status, with what was missing there.
+func (s *scope) recorded() []iter8v1alpha1.AppliedObject {
+	return slices.Concat(s.policy.Status.Applied, s.unlisted)
 }
 
 // withdraw takes out of what stands the mirrors that may not stand, and narrows those that may have less, whatever became of all

@@ -35,6 +35,7 @@ const (
 // mirrorStatus is the status with what is known of the mirrors, and all else as it was.
 func (s *scope) mirrorStatus() *iter8v1alpha1.RoutingPolicyStatus {
 	status := s.policy.Status.DeepCopy()
+	status.Applied = s.inventory()
 	status.Mirrors = bounded(s.mirrors)
 	status.MirrorTargets = conditions.Truncate(routes.Targets(s.mirrors), maxTargets)
 	switch {
@@ -64,16 +65,13 @@ func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
 		status.Checked = s.checked
 	}
 	if s.interruption == nil || s.interruption.reason != iter8v1alpha1.ReasonSuspended {
-		status.Inputs = s.inputs
+		status.Inputs = sealed(s.inputs, status)
 	}
 	if len(status.Mirrors) < len(s.mirrors) {
 		status.Inputs = "" // by which what isn't listed would be lost
 	}
-	if s.result != nil {
-		status.Applied = s.result.Inventory
-		if s.settled() {
-			status.Chart = s.renderedChart()
-		}
+	if s.settled() {
+		status.Chart = s.renderedChart()
 	}
 	status.Conditions = conditions.Update(status.Conditions, s.policy.Generation, metav1.NewTime(s.now), s.conditions()...)
 	return status

@@ -26,11 +26,13 @@ import (
 //	inputs of the render ─┐
 //	inputs of the gate ───┤
 //	the operator itself ──┼─► digests == status.inputs ┐
-//	what gateways lack ───┘                            ├─► unchanged
+//	what gateways lack ───┤                            ├─► unchanged
+//	mirrors and inventory ┘                            │
 //	uid, generation, labels and annotations of each object == status.applied ┘
 func (r *Reconciler) unchanged(ctx context.Context, s *scope) outcome {
-	inputs, own := s.policy.Status.Inputs, r.inputsDigest(s)
-	if inputs == "" || !strings.HasPrefix(inputs, own+"+") || s.policy.Status.Checked != s.checkedDigest() {
+	own := r.inputsDigest(s)
+	inputs, ok := unsealed(s.policy.Status)
+	if !ok || !strings.HasPrefix(inputs, own+"+") || s.policy.Status.Checked != s.checkedDigest() {
 		return advance
 	}
 	// With these inputs what is rendered is what stands: following that is following the same as before.
@@ -97,6 +99,29 @@ func (r *Reconciler) inputsDigest(s *scope) string {
 		Mirrors          mirrors.Input
 		Kinds            []schema.GroupKind
 	}{r.Build, hex.EncodeToString(s.requested.Key[:]), decided, r.Kinds})
+}
+
+// sealed returns the digest of what a status was made from together with that of what it lists, by which a status is known that another
+// has written.
+func sealed(inputs string, status *iter8v1alpha1.RoutingPolicyStatus) string {
+	if inputs == "" {
+		return ""
+	}
+	return inputs + "+" + listed(status)
+}
+
+// unsealed returns the digest of what a status was made from, and reports whether it has one, and lists what it did then.
+func unsealed(status iter8v1alpha1.RoutingPolicyStatus) (inputs string, ok bool) {
+	i := strings.LastIndexByte(status.Inputs, '+')
+	if i < 0 || status.Inputs[i+1:] != listed(&status) {
+		return "", false
+	}
+	return status.Inputs[:i], true
+}
+
+// listed stands for what a status lists, which nothing is made anew of while its inputs are the same.
+func listed(status *iter8v1alpha1.RoutingPolicyStatus) string {
+	return digestOf([]any{status.Mirrors, status.Applied})
 }
 
 // gatewaysDigest stands for what the gateways of objects, as they are applied or stand, lack.

@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -62,12 +61,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if observation.Pending() {
 		return ctrl.Result{}, nil // the observer calls again
 	}
-	status := statusOf(subject, observation, metav1.NewTime(time.Now()))
+	status := statusOf(subject, observation, metav1.Now().Rfc3339Copy())
 	if equality.Semantic.DeepEqual(status, &subject.Status) {
 		return ctrl.Result{}, nil
 	}
 	updated := subject.DeepCopy()
 	updated.Status = *status
+	defer r.written.Begin(updated.DeepCopy())()
 	// A write that is late, as after the loss of the Lease, must not undo that of the next leader.
 	err := r.Client.Status().Patch(ctx, updated, ownwrites.StatusPatch{Before: subject.Status, After: status})
 	switch {
@@ -83,17 +83,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 }
 
 // SetupWithManager has Subjects enqueued when the observer notifies of them.
-func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
-	informer, err := mgr.GetCache().GetInformer(ctx, &iter8v1alpha1.Subject{})
-	if err != nil {
-		return err
-	}
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		UpdateFunc: func(_, shown any) { r.written.Observe(shown.(*iter8v1alpha1.Subject)) },
-	})
-	if err != nil {
-		return err
-	}
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Options) error {
 	enqueue := func(queue workqueue.TypedRateLimitingInterface[ctrl.Request], subject types.NamespacedName) {
 		queue.AddAfter(ctrl.Request{NamespacedName: subject}, reportDelay)
 	}
@@ -101,14 +91,29 @@ func (r *Reconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, opt
 		r.Subjects.Subscribe(func(subject types.NamespacedName) { enqueue(queue, subject) })
 		return nil
 	})
-	// Of what happens to a Subject the observer notifies. Those that it followed before this controller began are here.
-	existing := handler.Funcs{CreateFunc: func(_ context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
-		enqueue(queue, client.ObjectKeyFromObject(e.Object))
-	}}
+	// Of what happens to a Subject the observer notifies. Those that it followed before this controller began are here, and those whose
+	// status another wrote, which is put right.
+	shown := handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			enqueue(queue, client.ObjectKeyFromObject(e.Object))
+		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
+			if r.foreign(e.ObjectOld.(*iter8v1alpha1.Subject), e.ObjectNew.(*iter8v1alpha1.Subject)) {
+				enqueue(queue, client.ObjectKeyFromObject(e.ObjectNew))
+			}
+		},
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("subject").
-		Watches(&iter8v1alpha1.Subject{}, existing).
+		Watches(&iter8v1alpha1.Subject{}, shown).
 		WatchesRawSource(notified).
 		WithOptions(options).
 		Complete(r)
+}
+
+// foreign reports whether what the cache shows of a Subject has a status that another wrote.
+func (r *Reconciler) foreign(before, shown *iter8v1alpha1.Subject) bool {
+	sameStatus := func(a, b *iter8v1alpha1.Subject) bool { return equality.Semantic.DeepEqual(a.Status, b.Status) }
+	defer r.written.Observe(shown)
+	return !sameStatus(before, shown) && !r.written.IsEcho(shown, sameStatus)
 }

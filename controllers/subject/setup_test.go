@@ -1,7 +1,6 @@
 package subject
 
 import (
-	"errors"
 	"net/http"
 	"os"
 	"sync"
@@ -39,7 +38,6 @@ func TestMain(m *testing.M) {
 // informer of Subjects, whose events a test makes.
 type informer struct {
 	*controllertest.FakeInformer
-	refusal error
 
 	mu       sync.Mutex
 	handlers int
@@ -51,9 +49,6 @@ func (i *informer) AddEventHandler(handler toolscache.ResourceEventHandler) (too
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.handlers++
-	if i.refusal != nil {
-		return nil, i.refusal
-	}
 	for _, object := range i.existing {
 		handler.OnAdd(object, true)
 	}
@@ -85,9 +80,9 @@ func (i *informer) added() int {
 }
 
 // managed is a manager whose cache has that informer.
-func (w *world) managed(subjects *informer, refusal error) (ctrl.Manager, cache.Cache) {
+func (w *world) managed(subjects *informer) (ctrl.Manager, cache.Cache) {
 	scheme := w.client.Scheme()
-	informers := &informertest.FakeInformers{Scheme: scheme, Error: refusal, InformersByGVK: map[schema.GroupVersionKind]toolscache.SharedIndexInformer{
+	informers := &informertest.FakeInformers{Scheme: scheme, InformersByGVK: map[schema.GroupVersionKind]toolscache.SharedIndexInformer{
 		iter8v1alpha1.GroupVersion.WithKind("Subject"): subjects,
 	}}
 	mgr, err := ctrl.NewManager(&rest.Config{Host: "nowhere"}, ctrl.Options{
@@ -104,16 +99,16 @@ func (w *world) managed(subjects *informer, refusal error) (ctrl.Manager, cache.
 func TestTheStatusFollowsWhatTheObserverTells(t *testing.T) {
 	w := newWorld(t, web())
 	subjects := &informer{FakeInformer: controllertest.NewFakeInformer(controllertest.Synced)}
-	mgr, informers := w.managed(subjects, nil)
+	mgr, informers := w.managed(subjects)
 	w.reconciler.Observer = observe.New(t.Context(), observe.Options{
 		Subjects: informers, Dynamic: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), Mapper: meta.NewDefaultRESTMapper(nil),
 		Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Config: configv1alpha1.Default(),
 		Notify: w.reconciler.Subjects.Notify,
 	})
-	w.Expect(w.reconciler.SetupWithManager(t.Context(), mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
+	w.Expect(w.reconciler.SetupWithManager(mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
 	w.Expect(mgr.Add(w.reconciler.Observer)).To(Succeed())
 	go func() { _ = mgr.Start(t.Context()) }()
-	w.Eventually(subjects.added).Should(Equal(3), "two of the reconciler, and the observer's")
+	w.Eventually(subjects.added).Should(Equal(2), "the reconciler's, and the observer's")
 
 	before := web()
 	before.ResourceVersion = "1"
@@ -127,12 +122,21 @@ func TestTheStatusFollowsWhatTheObserverTells(t *testing.T) {
 		HaveField("ResourceVersion", written.ResourceVersion), "what was written counts until the cache shows it")
 	subjects.Update(before, written)
 	w.Expect(w.reconciler.written.Latest(before)).To(BeIdenticalTo(before))
+
+	emptied := written.DeepCopy()
+	emptied.Status = iter8v1alpha1.SubjectStatus{ObservedGeneration: -1}
+	w.Expect(w.client.Status().Update(t.Context(), emptied)).To(Succeed())
+	subjects.Update(written, emptied)
+	w.Eventually(func() iter8v1alpha1.SubjectStatus {
+		w.Expect(w.client.Get(t.Context(), client.ObjectKeyFromObject(web()), written)).To(Succeed())
+		return written.Status
+	}).Should(HaveField("Available", "2/2"), "what another wrote is put right")
 }
 
 func TestASubjectThatTheObserverFollowedBeforeIsReportedToo(t *testing.T) {
 	w := newWorld(t, web())
 	subjects := &informer{FakeInformer: controllertest.NewFakeInformer(controllertest.Synced)}
-	mgr, informers := w.managed(subjects, nil)
+	mgr, informers := w.managed(subjects)
 	observer := observe.New(t.Context(), observe.Options{
 		Subjects: informers, Dynamic: dynamicfake.NewSimpleDynamicClient(runtime.NewScheme()), Mapper: meta.NewDefaultRESTMapper(nil),
 		Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()), Config: configv1alpha1.Default(),
@@ -145,24 +149,11 @@ func TestASubjectThatTheObserverFollowedBeforeIsReportedToo(t *testing.T) {
 	before.ResourceVersion = "1"
 	subjects.Add(before) // no reconciler has subscribed yet
 
-	w.Expect(w.reconciler.SetupWithManager(t.Context(), mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
+	w.Expect(w.reconciler.SetupWithManager(mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(Succeed())
 	go func() { _ = mgr.Start(t.Context()) }()
 	w.Eventually(func() string {
 		written := &iter8v1alpha1.Subject{}
 		w.Expect(w.client.Get(t.Context(), client.ObjectKeyFromObject(before), written)).To(Succeed())
 		return written.Status.Available
 	}).Should(Equal("2/2"))
-}
-
-func TestWithoutACacheTheReconcilerIsNotSetUp(t *testing.T) {
-	for name, test := range map[string]struct{ noInformer, noHandler error }{
-		"it has no informer":     {noInformer: errors.New("no cache")},
-		"its informer has ended": {noHandler: errors.New("no cache")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
-			mgr, _ := w.managed(&informer{FakeInformer: controllertest.NewFakeInformer(), refusal: test.noHandler}, test.noInformer)
-			w.Expect(w.reconciler.SetupWithManager(t.Context(), mgr, controller.Options{SkipNameValidation: ptr.To(true)})).To(MatchError("no cache"))
-		})
-	}
 }

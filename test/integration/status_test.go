@@ -49,3 +49,26 @@ func TestWhatTheOperatorHasNotLookedAtIsInProgress(t *testing.T) {
 	})
 	s.Eventually(s.computed("RoutingPolicy", policy)).Should(gomega.Equal(status.FailedStatus))
 }
+
+func TestAStatusThatAnotherWritesIsPutRightAtOnce(t *testing.T) {
+	s := newScene(t)
+	subject, policy := s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), s.templatePolicy("routes", "app", routeTemplate("one"), routeTemplate("two"))
+	s.create(subject, policy)
+	const ready = "True Succeeded: 2 objects applied for v1 available"
+	s.Eventually(s.ready(policy)).Should(gomega.Equal(ready))
+	s.Eventually(s.ready(subject)).Should(gomega.HavePrefix("True Observed"))
+	one, err := s.route("one")()
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+
+	policy.Status, subject.Status = iter8v1alpha1.RoutingPolicyStatus{}, iter8v1alpha1.SubjectStatus{}
+	s.Expect(k8s.Status().Update(s.Context(), policy)).To(gomega.Succeed())
+	s.Expect(k8s.Status().Update(s.Context(), subject)).To(gomega.Succeed())
+	s.Eventually(s.ready(policy)).Should(gomega.Equal(ready))
+	s.Eventually(s.ready(subject)).Should(gomega.HavePrefix("True Observed"))
+	s.Expect(s.applied(policy)()).To(gomega.Equal([]string{"one", "two"}))
+	s.Expect(s.route("one")()).To(gomega.HaveField("UID", one.UID))
+
+	policy.Status.Applied = policy.Status.Applied[:1]
+	s.Expect(k8s.Status().Update(s.Context(), policy)).To(gomega.Succeed())
+	s.Eventually(s.applied(policy)).Should(gomega.Equal([]string{"one", "two"}))
+}
