@@ -141,6 +141,7 @@ const (
 	rendered  = "RoutingPolicy " + ConditionRendered
 	applied   = "RoutingPolicy " + ConditionApplied
 	accepted  = "RoutingPolicy " + ConditionAccepted
+	suspended = "RoutingPolicy " + ConditionSuspended
 )
 
 // Reasons are all reasons of the API but those that a gateway gives in the condition Accepted. Conditions, retries, the
@@ -176,9 +177,9 @@ var Reasons = []Reason{
 
 	{ReasonSucceeded, []string{ofPolicy, resolved, rendered, applied}, NoRecovery,
 		"The step is done; in the condition Ready, the cluster holds what is rendered for the present state of the variants.", ""},
-	{ReasonSuspended, []string{ofPolicy}, NoRecovery,
-		"The policy's spec.suspend is set; what is applied stays as it is, mirrors included.",
-		"Unset spec.suspend to have the policy follow its Subject again."},
+	{ReasonSuspended, []string{ofPolicy, suspended}, NoRecovery,
+		"The policy's spec.suspend is set; what is applied stays as it is, mirrors included. It is Ready by what stands, and where it wasn't when it was suspended, it is Stalled until it is resumed.",
+		"Unset spec.suspend to have the policy follow its Subject again, and changes of its spec applied that the message says to wait."},
 	{ReasonSubjectNotFound, []string{ofPolicy, ofMirror}, Waits,
 		"The Subject doesn't exist. What was applied for a Subject that was deleted is deleted; where spec.subjectRef merely leads nowhere, it stays, without mirrors.",
 		"Create the Subject, or correct spec.subjectRef."},
@@ -214,8 +215,8 @@ var Reasons = []Reason{
 	{ReasonAltered, []string{ofPolicy, ofMirror}, Stalls,
 		"The apiserver answered with another mirror than it was sent: an admission policy or webhook took it out, or widened it, in which case it was taken out at once. It is tried again with each spec.interval.",
 		"Look at the admission policies and webhooks for the route's kind."},
-	{ReasonNotApplied, []string{ofMirror}, Waits,
-		"The mirror may stand, but the route that it belongs in is not applied.",
+	{ReasonNotApplied, []string{ofMirror, applied}, Waits,
+		"The mirror may stand, but the route that it belongs in is not applied; of a suspended policy, an object that was applied is gone.",
 		"Follow the condition Ready, which says why."},
 	{ReasonSkipped, []string{resolved, rendered, applied, accepted}, NoRecovery,
 		"The step was not tried, because of what the condition Ready says.",

@@ -21,6 +21,10 @@ type RoutingPolicyStatus struct {
 	// +optional
 	Subject *ObservedSubject `json:"subject,omitempty"`
 
+	// appliedSpec is the spec of which all objects were applied last.
+	// +optional
+	AppliedSpec *AppliedSpec `json:"appliedSpec,omitempty"`
+
 	// checked is a digest of the spec, the chart and the Subject's generation for which the objects with every mirror in
 	// them were accepted by the apiserver.
 	// +optional
@@ -58,12 +62,23 @@ type RoutingPolicyStatus struct {
 	// +listType=atomic
 	Applied []AppliedObject `json:"applied,omitempty"`
 
-	// conditions of the policy: ChartResolved, Rendered, Applied and Accepted, and Ready, which sums them up.
+	// conditions of the policy: ChartResolved, Rendered, Applied and Accepted, and Ready, which sums them up; Suspended while it is
+	// suspended, and Stalled or Reconciling while it isn't Ready.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// AppliedSpec identifies a policy's spec.
+type AppliedSpec struct {
+	// generation of the policy with this spec.
+	Generation int64 `json:"generation"`
+
+	// digest of the spec without suspend and withdrawn: sha256:….
+	// +kubebuilder:validation:MaxLength=128
+	Digest string `json:"digest"`
 }
 
 // ResolvedChart is one exact version of a chart.

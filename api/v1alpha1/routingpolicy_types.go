@@ -56,7 +56,7 @@ type RoutingPolicySpec struct {
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
 	// suspend stops the operator from changing anything for this policy. What is applied stays, mirrors to a variant that
-	// goes meanwhile too; withdrawn takes these out all the same.
+	// goes meanwhile too; withdrawn takes these out all the same. The condition Suspended says which changes wait.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 

@@ -10,12 +10,14 @@ import (
 // maxMessage is what the API allows of a condition's message.
 const maxMessage = 32768
 
-// Update gives the wanted conditions, in their order, as of a generation. One that has kept its status since
+// Update gives the wanted conditions, in their order, as of a generation where they name none. One that has kept its status since
 // before keeps the time of its last transition, another one gets now; one that isn't wanted is gone.
 func Update(before []metav1.Condition, generation int64, now metav1.Time, wanted ...metav1.Condition) []metav1.Condition {
 	updated := make([]metav1.Condition, 0, len(wanted))
 	for _, w := range wanted {
-		w.ObservedGeneration = generation
+		if w.ObservedGeneration == 0 {
+			w.ObservedGeneration = generation
+		}
 		w.Message = Truncate(w.Message, maxMessage)
 		w.LastTransitionTime = now.Rfc3339Copy() // what is read back of a time is whole seconds
 		for _, b := range before {

@@ -27,13 +27,12 @@ func TestUpdateKeepsTheTimeOfTheLastTransition(t *testing.T) {
 		wanted metav1.Condition
 		since  metav1.Time
 	}{
-		"nothing has changed":                        {metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Fine", Message: "all is well"}, then},
-		"reason and message have changed":            {metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Better", Message: "still"}, then},
-		"the status has changed":                     {metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: "Fine", Message: "all is well"}, now},
-		"the status isn't known any more":            {metav1.Condition{Type: "Ready", Status: metav1.ConditionUnknown, Reason: "Fine"}, now},
-		"the condition is new":                       {metav1.Condition{Type: "Stalled", Status: metav1.ConditionTrue, Reason: "Fine"}, now},
-		"the caller's own time does not count":       {metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, LastTransitionTime: now}, then},
-		"the caller's own generation does not count": {metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, ObservedGeneration: 9}, then},
+		"nothing has changed":                  {metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Fine", Message: "all is well"}, then},
+		"reason and message have changed":      {metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, Reason: "Better", Message: "still"}, then},
+		"the status has changed":               {metav1.Condition{Type: "Ready", Status: metav1.ConditionFalse, Reason: "Fine", Message: "all is well"}, now},
+		"the status isn't known any more":      {metav1.Condition{Type: "Ready", Status: metav1.ConditionUnknown, Reason: "Fine"}, now},
+		"the condition is new":                 {metav1.Condition{Type: "Stalled", Status: metav1.ConditionTrue, Reason: "Fine"}, now},
+		"the caller's own time does not count": {metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, LastTransitionTime: now}, then},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -55,6 +54,11 @@ func TestUpdateGivesWhatIsWantedInItsOrderAndNothingElse(t *testing.T) {
 	)
 	g.Expect(updated).To(HaveExactElements(HaveField("Type", "Stalled"), HaveField("Type", "Ready")))
 	g.Expect(Update(before(), 2, now)).To(BeEmpty())
+}
+
+func TestAConditionMayBeOfAnEarlierGeneration(t *testing.T) {
+	updated := Update(before(), 3, now, metav1.Condition{Type: "Ready", Status: metav1.ConditionTrue, ObservedGeneration: 2}, metav1.Condition{Type: "Stalled"})
+	NewWithT(t).Expect(updated).To(HaveExactElements(HaveField("ObservedGeneration", BeEquivalentTo(2)), HaveField("ObservedGeneration", BeEquivalentTo(3))))
 }
 
 func TestUpdateTwiceGivesTheSame(t *testing.T) {

@@ -21,7 +21,7 @@ func (r *Reconciler) accept(s *scope) {
 		}
 	}
 	switch verdict := routes.Worst(verdicts); {
-	case verdict.Status == "" && (s.interruption != nil || s.result == nil || len(s.result.Failures) > 0):
+	case verdict.Status == "" && (s.interruption != nil || s.suspended != "" || s.result == nil || len(s.result.Failures) > 0):
 		// Nothing is known to stand, and what ended the reconcile says why.
 	case verdict.Status == "":
 		s.succeed(iter8v1alpha1.ConditionAccepted, iter8v1alpha1.ReasonAccepted, "nothing is applied that a gateway reports on")

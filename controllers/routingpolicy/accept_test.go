@@ -24,7 +24,7 @@ func TestWhatGatewaysSayIsKnownAfterARestartOfAPolicyThatDoesNotGetToApplying(t 
 		spoil func(*iter8v1alpha1.RoutingPolicy)
 		ready string
 	}{
-		"it is suspended":         {func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Suspend = true }, "Unknown Suspended"},
+		"it is suspended":         {func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Suspend = true }, "True Suspended"},
 		"its template is no good": {func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Templates[0].Template = "{{" }, "False RenderFailed"},
 		"its template renders a Secret": {func(p *iter8v1alpha1.RoutingPolicy) {
 			p.Spec.Templates[0].Template = "{apiVersion: v1, kind: Secret, metadata: {name: a}}"

@@ -247,8 +247,8 @@ func (s *scope) explainWithheld(m iter8v1alpha1.Mirror) (reason, message string)
 			}
 		}
 	}
-	if s.policy.Spec.Suspend && m.State == iter8v1alpha1.MirrorWithheld {
-		return m.Reason, m.Message
+	if s.suspended != "" && m.State == iter8v1alpha1.MirrorWithheld && m.Reason != iter8v1alpha1.ReasonNotApplied {
+		return m.Reason, asLastSeen(m.Message)
 	}
 	return iter8v1alpha1.ReasonNotApplied, fmt.Sprintf("no mirror to %s: %s is not applied as it is rendered", m.To, m.Route)
 }

@@ -13,18 +13,6 @@ import (
 	"iter8.tools/operator/controllers/mirrors"
 )
 
-// suspend leaves everything as it is, but for mirrors that are to be out whatever else is.
-func (r *Reconciler) suspend(_ context.Context, s *scope) outcome {
-	s.withheld = append(s.withheld, desired.Withheld(s.policy)...)
-	switch {
-	case s.policy.Spec.Suspend && s.policy.Spec.Withdrawn:
-		return s.interrupt(iter8v1alpha1.ReasonSuspended, "spec.suspend and spec.withdrawn are set: mirrors are taken out, all else stays as it is")
-	case s.policy.Spec.Suspend:
-		return s.interrupt(iter8v1alpha1.ReasonSuspended, "spec.suspend is set: what is applied stays as it is")
-	}
-	return advance
-}
-
 // observe finds the Subject and the state of its variants. What was applied for a Subject that is gone goes too; where the
 // reference leads nowhere, it stays, without mirrors.
 func (r *Reconciler) observe(ctx context.Context, s *scope) outcome {

@@ -136,6 +136,7 @@ func (r *Reconciler) run(ctx context.Context, s *scope) outcome {
 	s.mirrors = r.reportMirrors(s)
 	s.forgetAltered()
 	if ended != hold {
+		r.lookAtApplied(s)
 		r.accept(s)
 	}
 	return ended

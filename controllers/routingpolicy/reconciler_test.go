@@ -81,7 +81,7 @@ func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {
 		spoil func(*iter8v1alpha1.RoutingPolicy)
 		ready string
 	}{
-		"it is suspended":          {func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Suspend = true }, "Unknown Suspended: spec.suspend is set"},
+		"it is suspended":          {func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Suspend = true }, "True Suspended: spec.suspend is set"},
 		"its Subject is elsewhere": {func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.SubjectRef.Namespace = "elsewhere" }, "False CrossNamespaceReference: spec.subjectRef is in namespace elsewhere"},
 		"it is triggered by a variant that there isn't": {func(p *iter8v1alpha1.RoutingPolicy) {
 			p.Spec.Trigger = &iter8v1alpha1.Trigger{Variants: []string{"v9"}}

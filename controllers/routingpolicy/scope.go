@@ -84,7 +84,9 @@ type scope struct {
 	// mirrors are what the status is to say of them.
 	mirrors []iter8v1alpha1.Mirror
 
-	// interruption is why the policy as a whole can't be, or isn't to be, brought about; nil where it can.
+	// suspended says that the policy is suspended, and what that comes to; empty where it isn't.
+	suspended string
+	// interruption is why the policy as a whole can't be brought about; nil where it can.
 	interruption *report
 	// reports are those of the phases that ran, by the type of their condition.
 	reports map[string]report
@@ -96,11 +98,17 @@ type report struct {
 	reason, message string
 	// byGateway: a gateway wrote the reason, which may have the name of one of iter8v1alpha1.Reasons and is not one of them.
 	byGateway bool
+	// before: it was reported before the policy was suspended, at a generation.
+	before     bool
+	generation int64
 }
 
 // recovery is how what is reported ends.
 func (r report) recovery() iter8v1alpha1.Recovery {
-	if r.byGateway {
+	switch {
+	case r.before:
+		return iter8v1alpha1.Stalls // until the policy is resumed
+	case r.byGateway:
 		return iter8v1alpha1.Waits // the gateway's next report is an event
 	}
 	row, _ := iter8v1alpha1.LookupReason(r.reason)
@@ -111,13 +119,9 @@ func newScope(policy *iter8v1alpha1.RoutingPolicy, now time.Time) *scope {
 	return &scope{policy: policy, now: now, reports: map[string]report{}, objects: map[*apply.Existing]*unstructured.Unstructured{}}
 }
 
-// interrupt records why the policy as a whole can't be brought about, or isn't to be.
+// interrupt records why the policy as a whole can't be brought about.
 func (s *scope) interrupt(name, message string) outcome {
-	r := report{status: metav1.ConditionFalse, reason: name, message: message}
-	if r.recovery() == iter8v1alpha1.NoRecovery {
-		r.status = metav1.ConditionUnknown
-	}
-	s.interruption = &r
+	s.interruption = &report{status: metav1.ConditionFalse, reason: name, message: message}
 	return conclude
 }
 

@@ -64,7 +64,7 @@ func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
 	if s.checked != "" && s.settled() {
 		status.Checked = s.checked
 	}
-	if s.interruption == nil || s.interruption.reason != iter8v1alpha1.ReasonSuspended {
+	if s.suspended == "" {
 		status.Inputs = sealed(s.inputs, status)
 	}
 	if len(status.Mirrors) < len(s.mirrors) {
@@ -72,6 +72,7 @@ func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
 	}
 	if s.settled() {
 		status.Chart = s.renderedChart()
+		status.AppliedSpec = s.appliedSpec()
 	}
 	status.Conditions = conditions.Update(status.Conditions, s.policy.Generation, metav1.NewTime(s.now), s.conditions()...)
 	return status
@@ -102,35 +103,63 @@ func bounded(mirrors []iter8v1alpha1.Mirror) []iter8v1alpha1.Mirror {
 // Reconciling; but what is tried again keeps the policy from being Stalled.
 func (s *scope) conditions() []metav1.Condition {
 	problems := s.problems()
-	if len(problems) == 0 {
+	switch {
+	case len(problems) > 0:
+	case s.suspended != "":
+		problems = []report{{status: metav1.ConditionTrue, reason: iter8v1alpha1.ReasonSuspended, message: s.suspended}}
+	default:
 		problems = []report{{status: metav1.ConditionTrue, reason: iter8v1alpha1.ReasonSucceeded, message: s.applied()}}
 	}
 	ready := problems[0]
-	wanted := make([]metav1.Condition, 0, len(phaseConditions)+2)
+	wanted := make([]metav1.Condition, 0, len(phaseConditions)+3)
 	for _, t := range phaseConditions {
 		r, ok := s.reports[t]
 		if !ok {
-			r = report{status: metav1.ConditionUnknown, reason: iter8v1alpha1.ReasonSkipped, message: "not tried, because of " + ready.reason}
+			r = report{status: metav1.ConditionUnknown, reason: iter8v1alpha1.ReasonSkipped, message: "not tried, because of " + s.skippedFor(ready)}
 		}
 		wanted = append(wanted, conditionOf(t, r))
 	}
+	if s.suspended != "" {
+		wanted = append(wanted, metav1.Condition{Type: iter8v1alpha1.ConditionSuspended, Status: metav1.ConditionTrue,
+			Reason: iter8v1alpha1.ReasonSuspended, Message: s.suspended})
+	}
+	ready.generation = 0 // Ready is of the present one, which suspends what another one brought about
 	wanted = append(wanted, conditionOf(iter8v1alpha1.ConditionReady, ready))
 	progress := ready
 	if i := slices.IndexFunc(problems, func(r report) bool { return r.recovery() == iter8v1alpha1.Retries }); i >= 0 {
 		progress = problems[i]
 	}
-	if kind := progress.recovery().Condition(); kind != "" {
+	if kind := s.condition(progress.recovery()); kind != "" {
 		wanted = append(wanted, metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: progress.reason, Message: progress.message})
 	}
 	return wanted
 }
 
 func conditionOf(kind string, r report) metav1.Condition {
-	return metav1.Condition{Type: kind, Status: r.status, Reason: r.reason, Message: r.message}
+	return metav1.Condition{Type: kind, Status: r.status, Reason: r.reason, Message: r.message, ObservedGeneration: r.generation}
+}
+
+// condition is the type of the condition that stands beside Ready. What waits in a suspended policy waits for it to be resumed.
+func (s *scope) condition(recovery iter8v1alpha1.Recovery) string {
+	if s.suspended != "" && recovery == iter8v1alpha1.Waits {
+		recovery = iter8v1alpha1.Stalls
+	}
+	return recovery.Condition()
+}
+
+// skippedFor is the reason for which phases weren't tried.
+func (s *scope) skippedFor(ready report) string {
+	if s.suspended != "" {
+		return iter8v1alpha1.ReasonSuspended
+	}
+	return ready.reason
 }
 
 // problems are what keeps the policy from being Ready, in the order of the phases.
 func (s *scope) problems() []report {
+	if s.suspended != "" {
+		return s.problemsOfSuspended()
+	}
 	if s.interruption != nil {
 		return []report{*s.interruption}
 	}

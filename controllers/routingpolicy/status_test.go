@@ -79,9 +79,9 @@ func TestTheConditionsOfAPolicy(t *testing.T) {
 		}, []string{
 			"ChartResolved False Unverified: no signature; the last chart is used", "Rendered True Succeeded: Rendered is done", "Applied False ApplyFailed: timeout", "Accepted Unknown Skipped: " + notTried + "Unverified",
 			"Ready False Unverified: no signature; the last chart is used", "Reconciling True ApplyFailed: timeout"}},
-		"the policy is suspended, which is neither good nor bad": {func(s *scope) { s.interrupt(iter8v1alpha1.ReasonSuspended, "suspended") }, []string{
+		"the policy was suspended before it was looked at": {func(s *scope) { s.suspended = "suspended" }, []string{
 			"ChartResolved Unknown Skipped: " + notTried + "Suspended", "Rendered Unknown Skipped: " + notTried + "Suspended", "Applied Unknown Skipped: " + notTried + "Suspended", "Accepted Unknown Skipped: " + notTried + "Suspended",
-			"Ready Unknown Suspended: suspended"}},
+			"Suspended True Suspended: suspended", "Ready True Suspended: suspended"}},
 		"the Subject is gone, and all that was applied": {func(s *scope) {
 			through(s, applied, accepted)
 			s.interrupt(iter8v1alpha1.ReasonSubjectNotFound, "no Subject")
@@ -208,7 +208,7 @@ func TestTheStatusAfterAPlanWasExecuted(t *testing.T) {
 		g := NewWithT(t)
 		stopped := newScope(aPolicy("v2"), now.Time)
 		stopped.policy.Status = before
-		stopped.interrupt(iter8v1alpha1.ReasonSuspended, "suspended")
+		stopped.suspended = "suspended"
 		status := stopped.status()
 		status.Conditions, status.ObservedGeneration = nil, 2
 		g.Expect(*status).To(Equal(before), "what is applied stays, and so does what is told of it")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -212,7 +213,8 @@ func TestASuspendedPolicyIsLeftAsItIs(t *testing.T) {
 	s := newScene(t)
 	_, policy := s.tutorial()
 	patch(s, policy, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Suspend = true })
-	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("Unknown Suspended"))
+	s.Eventually(s.condition(policy, iter8v1alpha1.ConditionSuspended)).Should(gomega.Equal("True Suspended: spec.suspend is set: what is applied stays as it is"))
+	s.Eventually(s.computed("RoutingPolicy", policy)).Should(gomega.Equal(status.CurrentStatus))
 	s.deploy("httpbin-v2")
 	s.Consistently(s.route("httpbin"), "3s").Should(mirrorTo())
 

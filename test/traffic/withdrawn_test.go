@@ -25,7 +25,7 @@ func TestAMirrorThatIsWithdrawnByHand(t *testing.T) {
 		s.expectMirrored(c, false)
 
 		set(true, false)
-		s.Eventually(s.condition(policy, iter8v1alpha1.ConditionReady)).Should(gomega.HavePrefix("Unknown Suspended: "))
+		s.Eventually(s.condition(policy, iter8v1alpha1.ConditionReady)).Should(gomega.HavePrefix("True Suspended: "))
 		s.Consistently(c.routing, "500ms").Should(gomega.Equal("httpbin-v1"), "nothing is changed")
 		set(false, false)
 		s.Eventually(c.routing).Should(gomega.Equal("httpbin-v1, copies to httpbin-v2 (100%)"))
