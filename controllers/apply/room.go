@@ -1,10 +1,28 @@
 package apply
 
 import (
+	"encoding/json"
 	"fmt"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
+
+// maxInventorySize is how many bytes an inventory may have as JSON, of the 64 KiB of a status. As many objects as a policy renders have
+// less.
+const maxInventorySize = 48 << 10
+
+// sizeOf returns how many bytes an entry of the inventory has, with what is added once its object is applied.
+func sizeOf(entry iter8v1alpha1.AppliedObject) int {
+	const added = 240
+	data, err := json.Marshal(entry)
+	if err != nil {
+		return 0
+	}
+	if entry.UID == "" {
+		return len(data) + added
+	}
+	return len(data)
+}
 
 // makeRoom returns the steps to take in place of a plan's where the inventory can't list what these would create
 // beside what it lists already, and a message that says so. Where there is room it returns neither.
@@ -14,23 +32,36 @@ import (
 // There are always enough: a policy renders fewer objects than the inventory can list.
 func makeRoom(inventory []iter8v1alpha1.AppliedObject, steps []Step) (room []Step, message string) {
 	planned, _ := plannedInventory(inventory, steps)
-	missing := len(planned) - iter8v1alpha1.MaxApplied
-	if missing <= 0 {
+	count, size, missing := len(planned), 0, 0
+	for _, entry := range planned {
+		size += sizeOf(entry)
+	}
+	isFull := func() bool { return count > iter8v1alpha1.MaxApplied || size > maxInventorySize }
+	if len(planned) == len(inventory) || !isFull() {
 		return nil, ""
 	}
-	message = fmt.Sprintf("the inventory, status.applied, lists %d objects and can list %d, so that none of the %d new ones is applied until %d that left the render are gone",
-		len(inventory), iter8v1alpha1.MaxApplied, len(planned)-len(inventory), missing)
+	can := fmt.Sprintf("can list %d", iter8v1alpha1.MaxApplied)
+	if count <= iter8v1alpha1.MaxApplied {
+		can = fmt.Sprintf("has %d bytes", maxInventorySize)
+	}
 	room = listedSteps(inventory, steps)
 	for _, action := range []Action{Release, Delete} {
 		for _, step := range steps {
-			if step.Action == action {
-				step.Spare = missing <= 0
-				room = append(room, step)
-				missing--
+			if step.Action != action {
+				continue
 			}
+			if step.Spare = !isFull(); !step.Spare {
+				missing++
+			}
+			room = append(room, step)
+			count, size = count-1, size-sizeOf(step.Entry)
 		}
 	}
-	return room, message
+	if isFull() {
+		return nil, "" // with names that no kind of routes has
+	}
+	return room, fmt.Sprintf("the inventory, status.applied, lists %d objects and %s, so that none of the %d new ones is applied until %d that left the render are gone",
+		len(inventory), can, len(planned)-len(inventory), missing)
 }
 
 // listedSteps returns the steps on rendered objects that are listed already. What refers to one that isn't stays as it is.

@@ -92,3 +92,31 @@ func TestAnObjectThatCanNotBeDeletedDoesNotKeepAllRoom(t *testing.T) {
 	w.Expect(result.Inventory).To(HaveLen(127))
 	w.Expect(result.Inventory[126].Name).To(Equal("older-128"), "it is still the oldest")
 }
+
+// Names of 253 characters make as many objects too large for a status.
+func TestAnInventoryIsFullInBytesToo(t *testing.T) {
+	g := NewWithT(t)
+	long := func(prefix string, n int) []string {
+		var names []string
+		for i := range n {
+			names = append(names, fmt.Sprintf("%s-%0*d", prefix, 252-len(prefix), i))
+		}
+		return names
+	}
+	w := newWorld(t)
+	old, next := long("old", 100), long("next", 50)
+	inventory, cluster := listedAs(old...)
+	room, message := makeRoom(inventory, w.plan(routesNamed(next...), inventory, cluster))
+	g.Expect(message).To(MatchRegexp(`^the inventory, status.applied, lists 100 objects and can list 128, so that none of the 50 new ones is applied until \d\d that left the render are gone$`))
+	g.Expect(room).NotTo(BeEmpty())
+
+	inventory, cluster = listedAs(old[:70]...)
+	room, message = makeRoom(inventory, w.plan(routesNamed(next...), inventory, cluster))
+	g.Expect(message).To(MatchRegexp(`^the inventory, status.applied, lists 70 objects and has 49152 bytes, so that none of the 50 new ones is applied until \d\d that left the render are gone$`))
+	g.Expect(room).NotTo(BeEmpty())
+
+	inventory, cluster = listedAs(next...)
+	room, message = makeRoom(inventory, w.plan(routesNamed(next...), inventory, cluster))
+	g.Expect(room).To(BeNil(), "what a policy renders fits")
+	g.Expect(message).To(BeEmpty())
+}

@@ -2,6 +2,8 @@
 package conditions
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +30,31 @@ func Update(before []metav1.Condition, generation int64, now metav1.Time, wanted
 		updated = append(updated, w)
 	}
 	return updated
+}
+
+// MaxStatus is how many bytes a status may have as JSON: the apiserver's storage takes objects of 1.5 MiB, but each watch gets each
+// version of them.
+const MaxStatus = 64 << 10
+
+// Limits are how many bytes the messages of a status may have: the first with which it has no more than MaxStatus.
+var Limits = []int{4096, 2048, 1024, 512, 256, 128, 64}
+
+// Size returns how many bytes a status has as JSON.
+func Size(status any) int {
+	data, err := json.Marshal(status)
+	if err != nil {
+		return 0 // the write says so
+	}
+	return len(data)
+}
+
+// Shortened returns conditions with messages of so many bytes at most.
+func Shortened(conditions []metav1.Condition, limit int) []metav1.Condition {
+	shortened := slices.Clone(conditions)
+	for i := range shortened {
+		shortened[i].Message = Truncate(shortened[i].Message, limit)
+	}
+	return shortened
 }
 
 // Truncate shortens a message to a number of bytes, and shows that it did.

@@ -50,6 +50,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		if s.subject != nil && status.Subject == nil {
 			status.Subject = s.observed() // with which what is about to be applied goes
 		}
+		fit(&status, status.Mirrors) // the shorter list is of the same mirrors
 		return r.patchStatus(ctx, s, status)
 	})
 	ended := s.recordResult(result)

@@ -1,7 +1,6 @@
 package routingpolicy
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,20 +22,17 @@ var phaseConditions = []string{
 	iter8v1alpha1.ConditionAccepted,
 }
 
-// What the API allows of status.mirrors and status.mirrorTargets.
-const (
-	maxMirrors = 1024
-	maxTargets = 4096
-	// maxMirrorsSize is how many bytes the mirrors may have as JSON. A cluster stores objects of 1.5 MiB at most, and a
-	// small route can repeat a long match for each of many mirrors.
-	maxMirrorsSize = 128 << 10
-)
-
 // mirrorStatus is the status with what is known of the mirrors, and all else as it was.
 func (s *scope) mirrorStatus() *iter8v1alpha1.RoutingPolicyStatus {
+	status := s.stateStatus()
+	fit(status, s.mirrors)
+	return status
+}
+
+// stateStatus is the status with what is known of the state, but for the list of mirrors, and all else as it was.
+func (s *scope) stateStatus() *iter8v1alpha1.RoutingPolicyStatus {
 	status := s.policy.Status.DeepCopy()
 	status.Applied = s.inventory()
-	status.Mirrors = bounded(s.mirrors)
 	status.MirrorTargets = conditions.Truncate(routes.Targets(s.mirrors), maxTargets)
 	switch {
 	case s.subjectGone:
@@ -59,22 +55,24 @@ func (s *scope) observed() *iter8v1alpha1.ObservedSubject {
 
 // status is what the phases found. What no phase touched stays as it was.
 func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
-	status := s.mirrorStatus()
+	status := s.stateStatus()
 	status.ObservedGeneration = s.policy.Generation
 	if s.checked != "" && s.settled() {
 		status.Checked = s.checked
-	}
-	if s.suspended == "" {
-		status.Inputs = sealed(s.inputs, status)
-	}
-	if len(status.Mirrors) < len(s.mirrors) {
-		status.Inputs = "" // by which what isn't listed would be lost
 	}
 	if s.settled() {
 		status.Chart = s.renderedChart()
 		status.AppliedSpec = s.appliedSpec()
 	}
 	status.Conditions = conditions.Update(status.Conditions, s.policy.Generation, metav1.NewTime(s.now), s.conditions()...)
+	fit(status, s.mirrors)
+	tellOmissions(status, len(s.mirrors))
+	switch {
+	case len(status.Mirrors) < len(s.mirrors):
+		status.Inputs = "" // by which what isn't listed would be lost
+	case s.suspended == "":
+		status.Inputs = sealed(s.inputs, status)
+	}
 	return status
 }
 
@@ -85,18 +83,6 @@ func (s *scope) renderedChart() *iter8v1alpha1.ResolvedChart {
 	}
 	resolved := s.state.Chart.Resolved
 	return &resolved
-}
-
-// bounded returns as many of the mirrors as a status can hold.
-func bounded(mirrors []iter8v1alpha1.Mirror) []iter8v1alpha1.Mirror {
-	size := 0
-	for i, m := range mirrors {
-		data, err := json.Marshal(m)
-		if size += len(data); err != nil || i == maxMirrors || size > maxMirrorsSize {
-			return mirrors[:i]
-		}
-	}
-	return mirrors
 }
 
 // conditions is the only place that makes a policy's conditions. Ready repeats the first problem, and so does Stalled or

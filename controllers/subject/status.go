@@ -14,8 +14,24 @@ import (
 // maxMessage is what the API allows of a variant's message.
 const maxMessage = 4096
 
-// statusOf makes the status of a Subject from what was observed; now is the time of whatever changed.
+// statusOf makes the status of a Subject from what was observed, with messages that are as long as there is room for; now is the time
+// of whatever changed.
 func statusOf(subject *iter8v1alpha1.Subject, observation observe.Observation, now metav1.Time) *iter8v1alpha1.SubjectStatus {
+	full := fullStatusOf(subject, observation, now)
+	status := full.DeepCopy()
+	for _, limit := range conditions.Limits {
+		status.Conditions = conditions.Shortened(full.Conditions, limit)
+		for i, v := range full.Variants {
+			status.Variants[i].Message = conditions.Truncate(v.Message, limit)
+		}
+		if conditions.Size(status) <= conditions.MaxStatus {
+			break
+		}
+	}
+	return status
+}
+
+func fullStatusOf(subject *iter8v1alpha1.Subject, observation observe.Observation, now metav1.Time) *iter8v1alpha1.SubjectStatus {
 	status := &iter8v1alpha1.SubjectStatus{
 		ObservedGeneration: subject.Generation,
 		Conditions: conditions.Update(subject.Status.Conditions, subject.Generation, now,

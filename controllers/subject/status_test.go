@@ -2,6 +2,7 @@ package subject
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -204,7 +205,33 @@ func TestMessagesAreKeptToWhatTheAPIAllows(t *testing.T) {
 	status := statusOf(subject(), observation(variant("v1", observe.Invalid, problems...)), now)
 	g.Expect(status.Variants[0].Message).To(HaveLen(4096))
 	g.Expect(status.Variants[0].Message).To(HaveSuffix("x..."))
-	g.Expect(status.Conditions).To(HaveEach(HaveField("Message", And(HaveLen(32768), HaveSuffix("...")))))
+	g.Expect(status.Conditions).To(HaveEach(HaveField("Message", And(HaveLen(4096), HaveSuffix("...")))))
+}
+
+func TestAStatusIsBoundedInBytes(t *testing.T) {
+	const bound = 65536
+	for name, test := range map[string]struct {
+		letter string
+		want   int
+	}{
+		"the longest messages":                    {"m", 2048},
+		"the longest messages of what is escaped": {"<", 512},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			var variants []observe.Variant
+			for i := range 16 {
+				variants = append(variants, variant(fmt.Sprintf("%063d", i), observe.Invalid, problem(observe.Invalid, strings.Repeat(test.letter, 5000))))
+			}
+			status := statusOf(subject(), observation(variants...), now)
+			data, err := json.Marshal(status)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(len(data)).To(BeNumerically("<=", bound))
+			g.Expect(status.Variants).To(HaveLen(16))
+			g.Expect(status.Variants).To(HaveEach(HaveField("Message", And(HaveLen(test.want), HaveSuffix("...")))))
+			g.Expect(status.Conditions).To(HaveEach(HaveField("Message", And(HaveLen(test.want), HaveSuffix("...")))))
+		})
+	}
 }
 
 func TestASubjectIsTreatedAsTheTableOfReasonsSays(t *testing.T) {
