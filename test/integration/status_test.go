@@ -1,6 +1,10 @@
 package integration
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
@@ -71,4 +75,23 @@ func TestAStatusThatAnotherWritesIsPutRightAtOnce(t *testing.T) {
 	policy.Status.Applied = policy.Status.Applied[:1]
 	s.Expect(k8s.Status().Update(s.Context(), policy)).To(gomega.Succeed())
 	s.Eventually(s.applied(policy)).Should(gomega.Equal([]string{"one", "two"}))
+}
+
+// As many mirrors as a route can have, each with a long match.
+func TestTheStatusOfAPolicyWithManyMirrorsIsBounded(t *testing.T) {
+	s := newScene(t)
+	rule := mirrorValues("httpbin-v1", slices.Repeat([]string{"httpbin-v2"}, 8)...)["rules"].([]any)[0].(map[string]any)
+	var rules []any
+	for i := range 16 {
+		one := maps.Clone(rule)
+		one["matches"] = []any{map[string]any{"path": map[string]any{"type": "PathPrefix", "value": fmt.Sprintf("/%0900d", i)}}}
+		rules = append(rules, one)
+	}
+	policy := s.mirrorPolicy("routes", "httpbin")
+	policy.Spec.Values = values(map[string]any{"rules": rules})
+	s.create(s.httpbin(), policy)
+	s.Eventually(s.ready(policy)).Should(gomega.MatchRegexp(`^True Succeeded: no mirror to httpbin-v2:80: .*; status.mirrors lists only \d+ of 128 mirrors$`))
+	data, err := json.Marshal(policy.Status)
+	s.Expect(err).NotTo(gomega.HaveOccurred())
+	s.Expect(len(data)).To(gomega.BeNumerically("<=", 65536))
 }
