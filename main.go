@@ -257,6 +257,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	}
 	routes := apply.NewCache(ctx, apply.CacheOptions{
 		Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces, Notify: changedPolicies.Notify,
+		Versions: capabilities.Versions,
 	})
 	attached := gateways.New(ctx, gateways.Options{
 		Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces, Notify: changedPolicies.Notify,

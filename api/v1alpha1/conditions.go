@@ -19,6 +19,8 @@ const (
 	ConditionRendered = "Rendered"
 	// ConditionApplied reports whether the cluster holds what was rendered.
 	ConditionApplied = "Applied"
+	// ConditionContended is there while another manager changes objects of the policy back as often as the operator puts them right.
+	ConditionContended = "Contended"
 	// ConditionAccepted reports whether the gateways have accepted what is applied. Its reason is the gateway's own
 	// where it is False.
 	ConditionAccepted = "Accepted"

@@ -8,7 +8,7 @@ type Recovery string
 const (
 	// NoRecovery: it is as it should be, or was asked for.
 	NoRecovery Recovery = ""
-	// Waits: an event that the operator watches for ends it.
+	// Waits: an event that the operator watches for ends it, or what it looks for at short intervals.
 	Waits Recovery = "Waits"
 	// Retries: the operator tries again, with growing delays, and may succeed without any other change.
 	Retries Recovery = "Retries"
@@ -33,7 +33,7 @@ func (r Recovery) Condition() string {
 func (r Recovery) Meaning() string {
 	switch r {
 	case Waits:
-		return "The operator watches for the event that ends it. An object that isn't Ready because of it is Reconciling."
+		return "The operator watches for the event that ends it, or looks for it at short intervals. An object that isn't Ready because of it is Reconciling."
 	case Retries:
 		return "The operator tries again, with growing delays. An object that isn't Ready because of it is Reconciling."
 	case Stalls:
@@ -89,6 +89,7 @@ const (
 	ReasonNoSafeMethods       = "NoSafeMethods"
 	ReasonWithdrawn           = "Withdrawn"
 	ReasonAltered             = "Altered"
+	ReasonMirrorRefused       = "MirrorRefused"
 	ReasonNotApplied          = "NotApplied"
 
 	ReasonInlineTemplates       = "InlineTemplates"
@@ -116,12 +117,15 @@ const (
 	ReasonForbiddenManifest = "ForbiddenManifest"
 	ReasonInvalidMirror     = "InvalidMirror"
 
+	ReasonContended            = "Contended"
 	ReasonOwnershipConflict    = "OwnershipConflict"
 	ReasonKindNotServed        = "KindNotServed"
+	ReasonBackendNotFound      = "BackendNotFound"
 	ReasonRejected             = "Rejected"
 	ReasonForbidden            = "Forbidden"
 	ReasonApplyFailed          = "ApplyFailed"
 	ReasonPruneFailed          = "PruneFailed"
+	ReasonSubsetInUse          = "SubsetInUse"
 	ReasonUnsupportedByGateway = "UnsupportedByGateway"
 	ReasonUnsupportedByCluster = "UnsupportedByCluster"
 
@@ -142,6 +146,7 @@ const (
 	applied   = "RoutingPolicy " + ConditionApplied
 	accepted  = "RoutingPolicy " + ConditionAccepted
 	suspended = "RoutingPolicy " + ConditionSuspended
+	contended = "RoutingPolicy " + ConditionContended
 )
 
 // Reasons are all reasons of the API but those that a gateway gives in the condition Accepted. Conditions, retries, the
@@ -213,8 +218,11 @@ var Reasons = []Reason{
 		"The policy's spec.withdrawn is set, which keeps every mirror out.",
 		"Unset spec.withdrawn to have requests mirrored again."},
 	{ReasonAltered, []string{ofPolicy, ofMirror}, Stalls,
-		"The apiserver answered with another mirror than it was sent: an admission policy or webhook took it out, or widened it, in which case it was taken out at once. It is tried again with each spec.interval.",
+		"The apiserver answered with another mirror than it was sent: an admission policy or webhook took it out, put it in, or widened it, in which case it was taken out at once. It is tried again with each spec.interval.",
 		"Look at the admission policies and webhooks for the route's kind."},
+	{ReasonMirrorRefused, []string{ofPolicy, ofMirror}, Stalls,
+		"A gateway that accepted the route without the mirror refused it with it, so the mirror was taken out again. It is tried anew with other inputs, else after a while: a quarter of a minute at first, then ever later, up to an hour.",
+		"Read in the message what the gateway says; change the mirror, or attach the route to a gateway that takes it."},
 	{ReasonNotApplied, []string{ofMirror, applied}, Waits,
 		"The mirror may stand, but the route that it belongs in is not applied; of a suspended policy, an object that was applied is gone.",
 		"Follow the condition Ready, which says why."},
@@ -299,6 +307,9 @@ var Reasons = []Reason{
 	{ReasonKindNotServed, []string{applied}, Waits,
 		"The cluster doesn't serve a kind that was rendered.",
 		"Install the kind's CustomResourceDefinition; the operator goes on by itself."},
+	{ReasonBackendNotFound, []string{applied}, Waits,
+		"A Service that a route is to send clients to doesn't exist, or lacks the port. What is applied stays, and mirrors that may not stand go from it as ever; the Service is looked for every 30 s. In the condition Accepted it is what a gateway reports.",
+		"Create the Service, or correct the backend that the message names; the operator goes on by itself."},
 	{ReasonRejected, []string{applied}, Stalls,
 		"The apiserver refuses an object as invalid; it is tried again with each spec.interval, since an admission policy may have changed.",
 		"Correct what the message names."},
@@ -311,6 +322,12 @@ var Reasons = []Reason{
 	{ReasonPruneFailed, []string{applied}, Retries,
 		"An object that is no longer rendered could not be deleted, or so many that the inventory (status.applied, 128 objects) has no room for new ones.",
 		"Wait; if the account lacks the right to delete, give it that right."},
+	{ReasonSubsetInUse, []string{applied}, Stalls,
+		"A DestinationRule that is no longer rendered, or is rendered without a subset, stays, since a VirtualService of the policy names a subset of it that nothing else of the policy defines. Its clients would be answered with 503.",
+		"Have the VirtualService name other subsets, or render a DestinationRule that defines the one that the message names. For another host, render a DestinationRule of another name. What another owner defines in its place the operator doesn't know: delete the policy's DestinationRule then."},
+	{ReasonContended, []string{applied, ofPolicy, contended}, Waits,
+		"Another manager changes an object back as often as the operator puts it right, three times within a minute or more. It is put right ever less often, after 10 s at first and every 5 minutes at last, until it is left alone for a minute (a DestinationRule whose subsets were changed is put right each second); mirrors that may not stand are still taken out, after a second at the latest.",
+		"Have only one of the two write the object: leave it out of what Flux applies, or name its fields in the ignoreDifferences of Argo CD."},
 	{ReasonUnsupportedByGateway, []string{ofPolicy, ofMirror}, Stalls,
 		"A parent's GatewayClass publishes its features and lacks one that the mirror needs (mirrors, several in a rule, or a percentage), or its implementation is known to mirror otherwise than routes say.",
 		"Leave the mirror or its percentage out, or attach the route to a Gateway of a class that has the feature."},

@@ -173,10 +173,16 @@ type Mirror struct {
 	// +kubebuilder:validation:MaxLength=512
 	To string `json:"to"`
 
-	// variant that the backend belongs to; several, joined by commas, where several list it.
+	// variant that must be available for the mirror; several, joined by commas, where several list the backend. For one that none
+	// lists, these are those that trigger the policy where its chart is built in, and none elsewhere.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1086
 	Variant string `json:"variant,omitempty"`
+
+	// unknownSince is when the variants for which the mirror was applied were found not to be observed any more, as those of
+	// another Subject aren't; absent otherwise. The mirror stands for the time of mirrors.unknownGrace then, and not longer.
+	// +optional
+	UnknownSince *metav1.Time `json:"unknownSince,omitempty"`
 
 	// percent of the requests that are copied, as a decimal number: 100, 0.1; 0 where the mirror is withheld.
 	// +kubebuilder:validation:MaxLength=32
@@ -199,6 +205,36 @@ type Mirror struct {
 	// since when the state and reason are what they are.
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
+
+	// onTrial: the gateways accepted the route without the mirror, and haven't said so far that they do with it. If they refuse it now,
+	// the mirror is taken back.
+	// +optional
+	OnTrial bool `json:"onTrial,omitempty"`
+
+	// refusal is how the gateways refused the mirror; absent where they didn't.
+	// +optional
+	Refusal *Refusal `json:"refusal,omitempty"`
+}
+
+// Refusal is what is remembered of a mirror with which the gateways refused the route.
+type Refusal struct {
+	// time of the last refusal.
+	Time metav1.Time `json:"time"`
+
+	// times that the mirror was tried and refused: each time it is tried again later, after an hour at most.
+	Times int32 `json:"times"`
+
+	// inputs is a digest of the spec, the chart and the Subject's generation; with others the mirror is tried anew.
+	// +kubebuilder:validation:MaxLength=128
+	Inputs string `json:"inputs"`
+
+	// message says what the gateway said.
+	// +kubebuilder:validation:MaxLength=512
+	Message string `json:"message"`
+
+	// confirmed: without the mirror the route was accepted again, so the mirror it was.
+	// +optional
+	Confirmed bool `json:"confirmed,omitempty"`
 }
 
 // AppliedObject is an entry of the inventory.

@@ -31,9 +31,10 @@ type Request struct {
 // Apply brings the cluster to a request. What is about to be created stands in the inventory before it is: record is called
 // with that inventory before the first write, where it differs from the request's, and nothing is written where record fails.
 // The same holds where a right is missing. Where the inventory is too full for what is new, room is made in place of that: see
-// makeRoom. The Cache must know what the cluster holds of the request's Interests. Nothing of the request is changed.
+// makeRoom. The Cache must know what the cluster holds of the request's Interests: a kind that it takes for not served in any version
+// has no objects any more. Nothing of the request is changed.
 func (x *Executor) Apply(ctx context.Context, request Request, record func(context.Context, []iter8v1alpha1.AppliedObject) error) Result {
-	steps, err := plan(request.Owner, request.Manifests, request.Inventory, x.lookup(request))
+	steps, err := x.plan(request)
 	if err != nil {
 		return aborted(request, Failure{Reason: iter8v1alpha1.ReasonApplyFailed, Message: err.Error()})
 	}
@@ -41,6 +42,7 @@ func (x *Executor) Apply(ctx context.Context, request Request, record func(conte
 	if full != "" {
 		steps = room
 	}
+	x.makePeace(ctx, steps)
 	if lacking := x.preflight(ctx, request.Account, steps); lacking != nil {
 		return aborted(request, *lacking)
 	}
@@ -68,42 +70,45 @@ func aborted(request Request, why Failure) Result {
 	return Result{Aborted: &why, Inventory: request.Inventory}
 }
 
-// lookup returns what finds the objects of a request in the cluster, in the versions that are followed.
-func (x *Executor) lookup(request Request) func(Key) *Existing {
-	watched := WatchedVersions(request.Manifests, request.Inventory)
-	return func(key Key) *Existing {
-		return x.Cache.Get(watched[key.GroupKind], types.NamespacedName{Namespace: request.Owner.Namespace, Name: key.Name})
+// plan returns the steps that bring the cluster to a request. It is an error where it can't be told from what is watched whether an object
+// still stands that is to go: a version may turn out not to be served at any time.
+func (x *Executor) plan(request Request) ([]Step, error) {
+	namespace := request.Owner.Namespace
+	watched := x.Cache.WatchedVersions(namespace, request.Manifests, request.Inventory)
+	steps, err := plan(request.Owner, request.Manifests, request.Inventory, func(key Key) *Existing {
+		return x.Cache.Get(watched[key.GroupKind], types.NamespacedName{Namespace: namespace, Name: key.Name})
+	})
+	for i := range steps {
+		step := &steps[i]
+		step.Watched = watched[step.Key.GroupKind]
+		switch {
+		case step.Action == Delete && x.Cache.notServed(step.Watched, namespace):
+			step.Action = Release // with its kind; what the cache has of it is old
+		case step.Action == Release && step.Existing == nil && x.Cache.State(step.Watched, namespace).Pending():
+			return nil, fmt.Errorf("it is not known yet whether %s %s stands", step.Key.Kind, step.Key.Name)
+		}
 	}
+	return steps, err
 }
 
-// WatchedVersions returns the version in which each kind is watched.
-func WatchedVersions(manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject) map[schema.GroupKind]schema.GroupVersionKind {
-	kinds, _ := Interests(manifests, inventory)
-	versions := make(map[schema.GroupKind]schema.GroupVersionKind, len(kinds))
-	for _, kind := range kinds {
-		versions[kind.GroupKind()] = kind
-	}
-	return versions
-}
-
-// Interests returns the kinds and objects that are rendered or listed in the inventory, each kind in one version: the one
-// that is rendered, where it is.
+// Interests returns the kinds and objects that are rendered or listed in the inventory, the kinds in all the versions that these
+// have, the recorded ones first.
 func Interests(manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject) ([]schema.GroupVersionKind, []Key) {
 	var kinds []schema.GroupVersionKind
 	var keys []Key
 	add := func(kind schema.GroupVersionKind, name string) {
-		if !slices.ContainsFunc(kinds, func(k schema.GroupVersionKind) bool { return k.GroupKind() == kind.GroupKind() }) {
+		if !slices.Contains(kinds, kind) {
 			kinds = append(kinds, kind)
 		}
 		if key := (Key{GroupKind: kind.GroupKind(), Name: name}); !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}
-	for _, m := range manifests {
-		add(m.GroupVersionKind(), m.GetName())
-	}
 	for _, entry := range inventory {
 		add(schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind), entry.Name)
+	}
+	for _, m := range manifests {
+		add(m.GroupVersionKind(), m.GetName())
 	}
 	return kinds, keys
 }

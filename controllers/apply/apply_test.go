@@ -3,13 +3,13 @@ package apply
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -62,11 +62,12 @@ func (w *world) request(manifests []*unstructured.Unstructured, inventory []iter
 // apply has the interests of a request followed, and applies it.
 func (w *world) apply(t *testing.T, request Request, record *log) Result {
 	t.Helper()
-	kinds, keys := Interests(request.Manifests, request.Inventory)
-	w.cache.Follow(policy, kinds, keys)
-	for _, kind := range kinds {
-		w.Eventually(func() bool { return w.cache.State(kind, "test").Synced }).Should(BeTrue())
-	}
+	interests, keys := Interests(request.Manifests, request.Inventory)
+	w.Eventually(func() bool {
+		w.cache.Follow(policy, w.cache.Versions(interests, "test"), keys)
+		// Of a version that turned out not to be served meanwhile, others are to be followed too.
+		return slices.ContainsFunc(w.cache.Versions(interests, "test"), func(kind schema.GroupVersionKind) bool { return w.cache.State(kind, "test").Pending() })
+	}).Should(BeFalse())
 	record.w = w
 	return w.executor.Apply(t.Context(), request, record.record)
 }
@@ -290,43 +291,4 @@ func TestRightsAreAskedForAgainOnceTheClusterHasDeniedOne(t *testing.T) {
 			w.Expect(r.asked).To(HaveLen(test.asked))
 		})
 	}
-}
-
-func TestInterestsAreInTheVersionThatIsRendered(t *testing.T) {
-	g := NewWithT(t)
-	older, grpc := entryOf("a"), entryOf("calls")
-	older.APIVersion = "gateway.networking.k8s.io/v1beta1"
-	grpc.Kind = "GRPCRoute"
-	kinds, keys := Interests(routesNamed("b", "a"), []iter8v1alpha1.AppliedObject{older, grpc})
-	grpcKind := routeKind.GroupVersion().WithKind("GRPCRoute")
-	g.Expect(kinds).To(Equal([]schema.GroupVersionKind{routeKind, grpcKind}))
-	g.Expect(keys).To(Equal([]Key{keyOf("b"), keyOf("a"), {GroupKind: grpcKind.GroupKind(), Name: "calls"}}))
-}
-
-func TestAnObjectIsFoundInTheVersionThatIsRendered(t *testing.T) {
-	w := newWorld(t)
-	w.create(seen("route-uid", "7", 3))
-	entry := recorded(t)
-	entry.APIVersion = "gateway.networking.k8s.io/v1beta1"
-	result := w.apply(t, w.request(routesNamed("web"), []iter8v1alpha1.AppliedObject{entry}), &log{})
-	w.Expect(result.Steps).To(HaveExactElements(HaveField("Existing.UID", types.UID("route-uid"))))
-	w.Expect(result.Failures).To(BeEmpty())
-}
-
-// A kind is watched in one version, whatever versions its manifests have.
-func TestWhatIsWrittenInAnotherVersionThanTheWatchedOneIsKnown(t *testing.T) {
-	w := newWorld(t)
-	beta := httpRoutes.GroupResource().WithVersion("v1beta1").GroupVersion().WithKind("HTTPRoute")
-	w.executor.Mapper.(*meta.DefaultRESTMapper).Add(beta, meta.RESTScopeNamespace)
-	manifests := routesNamed("a", "b")
-	manifests[1].SetAPIVersion("gateway.networking.k8s.io/v1beta1")
-	result := w.apply(t, w.request(manifests, nil), &log{})
-	w.Expect(result.Failures).To(BeEmpty())
-	w.Expect(w.calls()).To(Equal([]string{"patch a", "patch b"}))
-
-	result = w.apply(t, w.request(manifests, result.Inventory), &log{})
-	w.Expect(result.Failures).To(BeEmpty())
-	w.Expect(w.calls()).To(Equal([]string{"patch a", "patch b"}), "what was written isn't written again before the watch shows it")
-	w.cache.Follow(policy, nil, nil)
-	w.Expect(w.unshown()).To(BeEmpty())
 }

@@ -25,7 +25,8 @@ import (
 // Cache knows the routing objects that the cluster holds, those of others included. It is fed by watches on the kinds that
 // policies follow, and by what Apply writes.
 type Cache struct {
-	objects *watch.Set[*cachedObject]
+	objects  *watch.Set[*cachedObject]
+	versions func(schema.GroupKind) []string
 
 	mu sync.RWMutex
 	// written are objects that this process wrote and the watch hasn't shown yet.
@@ -51,6 +52,9 @@ type CacheOptions struct {
 	Client     dynamic.Interface
 	Mapper     meta.RESTMapper
 	Namespaces []string
+	// Versions returns those in which the cluster serves a kind, as far as that is known; it must not ask the cluster. It is called for
+	// kinds that aren't served in the versions that policies know. Optional.
+	Versions func(schema.GroupKind) []string
 	// Notify is called with every policy that follows an object which another than this process changes. It must not
 	// block.
 	Notify func(policy types.NamespacedName)
@@ -58,7 +62,7 @@ type CacheOptions struct {
 
 // NewCache returns a Cache whose watches end with the context.
 func NewCache(ctx context.Context, options CacheOptions) *Cache {
-	c := &Cache{written: map[watch.Name]*cachedObject{}, inFlight: map[watch.Name]event{}}
+	c := &Cache{versions: options.Versions, written: map[watch.Name]*cachedObject{}, inFlight: map[watch.Name]event{}}
 	c.objects = watch.New(ctx, watch.Options[*cachedObject]{
 		Client:     options.Client,
 		Mapper:     options.Mapper,
@@ -76,7 +80,8 @@ func nameOf(kind schema.GroupVersionKind, object types.NamespacedName) watch.Nam
 	return watch.Name{Target: watch.Target{GroupVersionKind: kind}, Object: object}
 }
 
-// Follow sets which objects of its namespace a policy is notified of from now on, each of one of the kinds; none ends it.
+// Follow sets which objects of its namespace a policy is notified of from now on, each in every version of its kind among the kinds;
+// none ends it.
 func (c *Cache) Follow(policy types.NamespacedName, kinds []schema.GroupVersionKind, keys []Key) {
 	targets := make([]watch.Target, 0, len(kinds))
 	var names []watch.Name
@@ -119,7 +124,21 @@ func (c *Cache) Get(kind schema.GroupVersionKind, object types.NamespacedName) *
 
 // Controlled returns the objects of a kind that a policy controls, by their names, but for those on their way out.
 func (c *Cache) Controlled(kind schema.GroupVersionKind, namespace string, policy types.UID) []iter8v1alpha1.AppliedObject {
-	members, _ := c.objects.Members(watch.Target{GroupVersionKind: kind}, membersOf(namespace, policy))
+	of := membersOf(namespace, policy)
+	var written []*cachedObject // those few that the watch may not have shown yet; what it shows meanwhile is in the store then
+	c.mu.RLock()
+	for name, o := range c.written {
+		if name.Target.GroupVersionKind == kind && o.policy() == of {
+			written = append(written, o)
+		}
+	}
+	c.mu.RUnlock()
+	members, _ := c.objects.Members(watch.Target{GroupVersionKind: kind}, of)
+	for _, o := range written {
+		if !slices.ContainsFunc(members, func(m *cachedObject) bool { return m.Name == o.Name }) {
+			members = append(members, o)
+		}
+	}
 	var controlled []iter8v1alpha1.AppliedObject
 	for _, o := range members {
 		if !o.existing.Terminating {
@@ -145,22 +164,44 @@ func membersOf(namespace string, policy types.UID) types.NamespacedName {
 }
 
 // beginWrite says that an object is about to be written; the function that it returns takes the apiserver's answer. What the
-// watch shows in between is most often the write itself, which concerns no policy; of anything else they are notified then.
+// watch shows in between is most often the write itself, which concerns no policy; of anything else they are notified then. The
+// same goes for each other version of the object that is followed, whose watch shows the write too.
 func (c *Cache) beginWrite(name watch.Name) func(*unstructured.Unstructured, error) {
+	names := c.inAllVersions(name)
 	c.mu.Lock()
-	c.inFlight[name] = event{}
+	for _, name := range names {
+		c.inFlight[name] = event{}
+	}
 	c.mu.Unlock()
 	return func(answer *unstructured.Unstructured, err error) {
-		if err == nil {
-			c.remember(name, answer)
+		for _, name := range names {
+			c.endWrite(name, answer, err)
 		}
-		c.mu.Lock()
-		shown := c.inFlight[name]
-		delete(c.inFlight, name)
-		c.mu.Unlock()
-		if shown != (event{}) && (err != nil || shown.version != answer.GetResourceVersion()) {
-			c.objects.Notify(name)
+	}
+}
+
+// inAllVersions returns the names by which an object is followed, and the one that is given in any case.
+func (c *Cache) inAllVersions(name watch.Name) []watch.Name {
+	names := []watch.Name{name}
+	for _, target := range c.objects.Targets() {
+		other := watch.Name{Target: target, Object: name.Object}
+		if target.GroupKind() == name.GroupKind() && other != name && c.objects.Followed(other) {
+			names = append(names, other)
 		}
+	}
+	return names
+}
+
+func (c *Cache) endWrite(name watch.Name, answer *unstructured.Unstructured, err error) {
+	if err == nil {
+		c.remember(name, answer)
+	}
+	c.mu.Lock()
+	shown := c.inFlight[name]
+	delete(c.inFlight, name)
+	c.mu.Unlock()
+	if shown != (event{}) && (err != nil || shown.version != answer.GetResourceVersion()) {
+		c.objects.Notify(name)
 	}
 }
 
@@ -218,6 +259,17 @@ func specOf(u *unstructured.Unstructured) []byte {
 	return data
 }
 
+// others are the managers of an object's fields beside the operator, but for those of its status.
+func others(u *unstructured.Unstructured) string {
+	managers := map[string]struct{}{}
+	for _, entry := range u.GetManagedFields() {
+		if entry.Manager != iter8v1alpha1.FieldManager && entry.Subresource == "" {
+			managers[entry.Manager] = struct{}{}
+		}
+	}
+	return strings.Join(slices.Sorted(maps.Keys(managers)), ", ")
+}
+
 // summarize is the transform of the informers.
 func summarize(u *unstructured.Unstructured) *cachedObject {
 	cached := &cachedObject{
@@ -237,6 +289,7 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 		cached.existing.Reporters = routes.Controllers(u)
 		cached.existing.Spec = specOf(u)
 		cached.existing.Edited = slices.ContainsFunc(u.GetManagedFields(), isEdit)
+		cached.existing.Managers = others(u)
 		return cached
 	}
 	if c := cached.existing.Controller; c != nil && isOurs(*c) {

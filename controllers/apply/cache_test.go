@@ -75,13 +75,13 @@ func TestWhatIsKeptOfAnObject(t *testing.T) {
 		change func(*unstructured.Unstructured)
 		want   Existing
 	}{
-		"ours": {func(*unstructured.Unstructured) {}, Existing{
+		"ours": {func(*unstructured.Unstructured) {}, Existing{Managers: "helm, kubectl",
 			Controller: metav1.GetControllerOf(withOwner(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}}},
 		"ours without the operator's label": {func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"app": "web"}) }, Existing{
 			Controller: metav1.GetControllerOf(withOwner(owner, route()))}},
-		"ours without its owner": {func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, Existing{
+		"ours without its owner": {func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) }, Existing{Managers: "helm, kubectl",
 			Labels: labels, Annotations: map[string]string{"note": "kept"}}},
-		"ours, on its way out": {func(u *unstructured.Unstructured) { u.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)}) }, Existing{
+		"ours, on its way out": {func(u *unstructured.Unstructured) { u.SetDeletionTimestamp(&metav1.Time{Time: time.Unix(1, 0)}) }, Existing{Managers: "helm, kubectl",
 			Controller: metav1.GetControllerOf(withOwner(owner, route())), Labels: labels, Annotations: map[string]string{"note": "kept"}, Terminating: true}},
 		"ours by its fields only": {func(u *unstructured.Unstructured) {
 			u.SetOwnerReferences(nil)

@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -21,9 +18,11 @@ import (
 
 // Edit is a change of an object that stands, whatever is rendered.
 type Edit struct {
-	// Kind of the object, in the version that is watched, and Object its name.
+	// Kind of the object, in the version in which it is watched, and Object its name.
 	Kind   schema.GroupVersionKind
 	Object types.NamespacedName
+	// UID of the object.
+	UID types.UID
 	// Patch is what marshals to a JSON patch (RFC 6902).
 	Patch any
 	// Accounts that make the edit: each where the one before it is refused.
@@ -40,6 +39,10 @@ const (
 // Edit makes an edit, and returns why that failed. The Failure's Err is an apiserver's 422 (Invalid) where the object isn't what
 // the patch was made of.
 func (x *Executor) Edit(ctx context.Context, edit Edit) *Failure {
+	if until := x.fights.edit(edit.UID, time.Now()); !until.IsZero() {
+		return &Failure{Reason: iter8v1alpha1.ReasonContended, Until: until,
+			Message: fmt.Sprintf("mirrors are put back into %s %s as often as they are taken out", edit.Kind.Kind, edit.Object.Name)}
+	}
 	data, err := json.Marshal(edit.Patch)
 	if err == nil {
 		for _, account := range edit.Accounts {
@@ -72,6 +75,10 @@ func (x *Executor) patch(ctx context.Context, account *Account, edit Edit, data 
 	answer, err := account.Client.Resource(resource).Namespace(edit.Object.Namespace).Patch(ctx, edit.Object.Name, types.JSONPatchType, data,
 		metav1.PatchOptions{FieldManager: iter8v1alpha1.FieldManager})
 	written(answer, err)
+	if err == nil {
+		x.fights.edited(edit.UID, time.Now())
+		x.fights.wrote(answer.GetUID(), answer.GetGeneration(), time.Now())
+	}
 	return err
 }
 
@@ -105,44 +112,4 @@ func (e *Existing) Live(kind schema.GroupVersionKind, object types.NamespacedNam
 	live.SetName(object.Name)
 	live.SetUID(e.UID)
 	return live
-}
-
-// isDryRunUnsupported recognizes the apiserver's answer where a webhook declares side effects, so that it isn't asked.
-func isDryRunUnsupported(err error) bool {
-	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "does not support dry run")
-}
-
-// Check asks the apiserver whether it would take the manifests of a request, without applying any, but for those that are about to
-// be applied anyway; before is called each time before it asks. It reports whether that is answered, and returns the first refusal of what is not valid. An account that may not write, a
-// webhook that can't be asked, and an object of another owner are for the apply to tell.
-func (x *Executor) Check(ctx context.Context, request Request, applied []*unstructured.Unstructured, before func()) (bool, *Failure) {
-	steps, err := plan(request.Owner, request.Manifests, request.Inventory, x.lookup(request))
-	if err != nil {
-		return true, &Failure{Reason: iter8v1alpha1.ReasonApplyFailed, Message: err.Error(), Err: err}
-	}
-	answered := true
-	for _, step := range steps {
-		switch step.Action {
-		case Adopt, TakeOver, Wait, Conflict:
-			answered = false
-		case Create, Update, Keep, Delete, Release:
-		}
-		if step.Action != Create && step.Action != Update || slices.ContainsFunc(applied, func(m *unstructured.Unstructured) bool {
-			return equality.Semantic.DeepEqual(withOwner(request.Owner, m).Object, step.Manifest.Object)
-		}) {
-			continue
-		}
-		before()
-		err := x.dryRun(ctx, request.Account.Client, step)
-		if err == nil || isDryRunUnsupported(err) {
-			continue
-		}
-		switch reason := reasonOf(step, err); reason {
-		case iter8v1alpha1.ReasonRejected, iter8v1alpha1.ReasonUnsupportedByCluster:
-			return true, &Failure{Reason: reason, Message: describe("with every variant available, applying", step, err), Err: err}
-		case iter8v1alpha1.ReasonApplyFailed, iter8v1alpha1.ReasonForbidden, iter8v1alpha1.ReasonKindNotServed:
-			answered = false
-		}
-	}
-	return answered, nil
 }

@@ -7,11 +7,13 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -28,6 +30,8 @@ type Failure struct {
 	Message string
 	// Err is what the apiserver answered; nil for what was decided without asking it.
 	Err error
+	// Until is when to try again, zero where nothing says.
+	Until time.Time
 }
 
 // Result is what came of a Request.
@@ -79,62 +83,48 @@ func (r Result) Terminating() bool {
 type Executor struct {
 	Mapper meta.RESTMapper
 	Cache  *Cache
+
+	fights fights
 }
 
-// execute takes the steps, as the client's account. Objects that left the render are deleted only once all
+// execute takes the steps, as the client's account. Nothing is applied before what it depends on. Objects that left the render are deleted only once all
 // that is rendered stands, and those that others refer to once these are gone; what can't be deleted holds up no other.
 func (x *Executor) execute(ctx context.Context, client dynamic.Interface, owner Owner, steps []Step) Result {
-	result := Result{Applied: map[Key]bool{}}
-	rendered, unfinished, wanting := 0, false, 0
+	e := &execution{owner: owner, steps: steps, outcomes: make([]outcome, 0, len(steps)), result: Result{Applied: map[Key]bool{}}}
 	for _, step := range steps {
-		blocked := unfinished || len(result.Failures) > 0 && isReferredTo(step.Key.Kind) || step.Spare && wanting == 0
-		entry, failure := x.executeStep(ctx, client, owner, step, blocked)
-		if entry != nil {
-			result.Inventory = append(result.Inventory, *entry)
+		o := e.pass(step)
+		if o == nil {
+			o = &outcome{tried: true}
+			o.entry, o.failure = x.executeStep(ctx, client, owner, step)
 		}
-		if step.Action != Delete && step.Action != Release {
-			// What is kept whatever comes of it leaves nothing to wait for.
-			rendered, unfinished = len(result.Inventory), unfinished || failure != nil && step.Action != Keep
-		}
-		if failure != nil {
-			result.Failures = append(result.Failures, *failure)
-		}
-		if step.Action == Delete && !blocked {
-			switch {
-			case failure != nil && !step.Spare:
-				wanting++
-			case failure == nil && step.Spare:
-				wanting--
-			}
-		}
-		if failure == nil && step.Manifest != nil {
-			result.Applied[step.Key] = true
-		}
+		e.add(step, *o)
 	}
-	slices.Reverse(result.Inventory[rendered:]) // in the order in which they were listed: the oldest is last
-	return result
+	slices.Reverse(e.result.Inventory[e.rendered:]) // in the order in which they were listed: the oldest is last
+	return e.result
 }
 
 // executeStep takes one step, and returns the entry that the inventory is to hold of the object, if any.
-func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, owner Owner, step Step, blocked bool) (*iter8v1alpha1.AppliedObject, *Failure) {
+func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, owner Owner, step Step) (*iter8v1alpha1.AppliedObject, *Failure) {
 	entry := &step.Entry
 	switch step.Action {
 	case Keep:
-		if errors.Is(x.Cache.State(step.Watched, owner.Namespace).Err, watch.ErrNotServed) {
-			return entry, &Failure{Reason: iter8v1alpha1.ReasonKindNotServed, Message: NotServed(step.Watched)}
+		if kind := schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind); x.Cache.notServed(kind, owner.Namespace) {
+			return entry, &Failure{Reason: iter8v1alpha1.ReasonKindNotServed, Message: NotServed(kind)}
 		}
 		return entry, nil
 	case Release:
 		return nil, nil
+	case Yield:
+		about, _ := x.fights.contended(step.Existing.UID, time.Now())
+		return entry, &Failure{Reason: iter8v1alpha1.ReasonContended, Message: about.String(), Until: step.until}
 	case Conflict:
 		return nil, conflict(owner, step)
 	case Wait:
 		return entry, &Failure{Reason: iter8v1alpha1.ReasonTerminating,
 			Message: fmt.Sprintf("%s %s is being deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
+	case Hold:
+		return entry, nil
 	case Delete:
-		if blocked {
-			return entry, nil
-		}
 		if err := x.deleteObject(ctx, client, owner, step); err != nil {
 			return entry, &Failure{Reason: iter8v1alpha1.ReasonPruneFailed, Message: describe("deleting", step, err), Err: err}
 		}
@@ -151,10 +141,7 @@ func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, ow
 func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, step Step) (*iter8v1alpha1.AppliedObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	if state := x.Cache.State(step.Watched, step.Manifest.GetNamespace()); errors.Is(state.Err, watch.ErrNotServed) {
-		return nil, state.Err // its watch triggers the policy once the kind is served
-	}
-	resource, err := x.resource(step.Manifest.GroupVersionKind())
+	resource, err := x.resourceOf(step.Manifest)
 	if err != nil {
 		return nil, err
 	}
@@ -177,12 +164,17 @@ func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, st
 	if err != nil {
 		return nil, err
 	}
-	written := x.Cache.beginWrite(nameOf(step.Watched, types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}))
+	written := x.Cache.beginWrite(nameOf(manifest.GroupVersionKind(), types.NamespacedName{Namespace: manifest.GetNamespace(), Name: step.Key.Name}))
 	answer, err := client.Resource(resource).Namespace(manifest.GetNamespace()).Patch(ctx, manifest.GetName(), types.ApplyPatchType, data, patchOptions(force))
 	written(answer, err)
 	if err != nil {
 		return nil, err
 	}
+	if step.reverts {
+		x.fights.reverted(answer.GetUID(), time.Now())
+		putRight.WithLabelValues(step.Key.Kind).Inc()
+	}
+	x.fights.wrote(answer.GetUID(), answer.GetGeneration(), time.Now())
 	return &iter8v1alpha1.AppliedObject{
 		APIVersion: answer.GetAPIVersion(), Kind: answer.GetKind(), Name: answer.GetName(),
 		UID: answer.GetUID(), Generation: answer.GetGeneration(), Digest: step.Digest, Metadata: summarize(answer).existing.MetadataDigest(),
@@ -201,7 +193,7 @@ func patchOptions(force bool) metav1.PatchOptions {
 
 // dryRun has the apiserver say what it would answer to an apply.
 func (x *Executor) dryRun(ctx context.Context, client dynamic.Interface, step Step) error {
-	resource, err := x.resource(step.Manifest.GroupVersionKind())
+	resource, err := x.resourceOf(step.Manifest)
 	if err != nil {
 		return err
 	}
@@ -216,7 +208,7 @@ func (x *Executor) dryRun(ctx context.Context, client dynamic.Interface, step St
 }
 
 func (x *Executor) deleteObject(ctx context.Context, client dynamic.Interface, owner Owner, step Step) error {
-	resource, err := x.resource(schema.FromAPIVersionAndKind(step.Entry.APIVersion, step.Entry.Kind))
+	resource, err := x.resource(step.Watched)
 	if err != nil {
 		return err
 	}
@@ -228,6 +220,16 @@ func (x *Executor) deleteObject(ctx context.Context, client dynamic.Interface, o
 	return ignoreGone(err)
 }
 
+// resourceOf returns the resource of a manifest. A kind that is known not to be served is not asked for: its watch triggers the
+// policy once it is.
+func (x *Executor) resourceOf(manifest *unstructured.Unstructured) (schema.GroupVersionResource, error) {
+	kind := manifest.GroupVersionKind()
+	if x.Cache.notServed(kind, manifest.GetNamespace()) {
+		return schema.GroupVersionResource{}, watch.ErrNotServed
+	}
+	return x.resource(kind)
+}
+
 func (x *Executor) resource(kind schema.GroupVersionKind) (schema.GroupVersionResource, error) {
 	mapping, err := x.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	if err != nil {
@@ -236,12 +238,20 @@ func (x *Executor) resource(kind schema.GroupVersionKind) (schema.GroupVersionRe
 	return mapping.Resource, nil
 }
 
-// ignoreGone takes an object that is gone, or has been replaced by another, as deleted.
+// ignoreGone takes an object that is gone, or has been replaced by another, as deleted; but not one whose kind isn't served in the version
+// that was asked for.
 func ignoreGone(err error) error {
-	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+	if apierrors.IsNotFound(err) && !isNotServed(err) || isOfAnotherUID(err) {
 		return nil
 	}
 	return err
+}
+
+// isOfAnotherUID recognizes the answer to a deletion whose precondition, the uid, is not that of the object. The apiserver says so in
+// one of two sentences and nowhere else. With any other conflict, such as a webhook's, the object stands.
+func isOfAnotherUID(err error) bool {
+	return apierrors.IsConflict(err) && (strings.Contains(err.Error(), "Precondition failed: UID in precondition: ") ||
+		strings.Contains(err.Error(), "the UID in the precondition ("))
 }
 
 // isOurs recognizes owner references to objects of this API.

@@ -183,7 +183,7 @@ func TestWhatAnEarlierPolicyOfTheNameLeftIsWaitedFor(t *testing.T) {
 func TestWhatIsKeptOfAKindThatHasGone(t *testing.T) {
 	w := newWorld(t)
 	gone := httpRoutes.GroupVersion().WithKind("UDPRoute")
-	kept := Step{Action: Keep, Key: Key{GroupKind: gone.GroupKind(), Name: "udp"}, Watched: gone, Existing: &Existing{},
+	kept := Step{Action: Keep, Key: Key{GroupKind: gone.GroupKind(), Name: "udp"}, Existing: &Existing{},
 		Entry: iter8v1alpha1.AppliedObject{APIVersion: gone.GroupVersion().String(), Kind: gone.Kind, Name: "udp"}}
 	w.cache.Follow(policy, []schema.GroupVersionKind{gone}, nil)
 	w.Eventually(func() error { return w.cache.State(gone, "test").Err }).Should(MatchError(watch.ErrNotServed))
@@ -340,15 +340,22 @@ func TestAMessageSaysWhatTheClusterSaidAndNothingThatChanges(t *testing.T) {
 
 func TestWhatComesOfADelete(t *testing.T) {
 	resource := httpRoutes.GroupResource()
+	notServed := apierrors.NewGenericServerResponse(http.StatusNotFound, "delete", schema.GroupResource{}, "", "404 page not found", 0, true)
 	for name, test := range map[string]struct {
 		answer  error
 		message string
 	}{
 		"it is deleted":         {nil, ""},
 		"it has gone meanwhile": {apierrors.NewNotFound(resource, "old"), ""},
-		"it is another by now":  {apierrors.NewConflict(resource, "old", errors.New("uid mismatch")), ""},
-		"the account may not":   {apierrors.NewForbidden(resource, "old", errors.New("not you")), `deleting HTTPRoute old: httproutes.gateway.networking.k8s.io "old" is forbidden: not you`},
-		"it can't be reached":   {errors.New("connection refused"), "deleting HTTPRoute old: connection refused"},
+		"it is another by now": {apierrors.NewConflict(resource, "old", errors.New(
+			"the UID in the precondition (a) does not match the UID in record (b). The object might have been deleted and then recreated")), ""},
+		"it became another just then": {apierrors.NewConflict(resource, "old", errors.New(
+			"Precondition failed: UID in precondition: a, UID in object meta: b")), ""},
+		"a webhook holds it": {apierrors.NewConflict(resource, "old", errors.New("not while the gateway drains")),
+			`deleting HTTPRoute old: Operation cannot be fulfilled on httproutes.gateway.networking.k8s.io "old": not while the gateway drains`},
+		"its version has gone meanwhile": {notServed, "deleting HTTPRoute old: the server could not find the requested resource"},
+		"the account may not":            {apierrors.NewForbidden(resource, "old", errors.New("not you")), `deleting HTTPRoute old: httproutes.gateway.networking.k8s.io "old" is forbidden: not you`},
+		"it can't be reached":            {errors.New("connection refused"), "deleting HTTPRoute old: connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -367,16 +374,6 @@ func TestWhatComesOfADelete(t *testing.T) {
 			w.Expect(result.Inventory).To(Equal(inventory), "it stays listed")
 		})
 	}
-}
-
-func TestAnObjectIsDeletedInTheVersionThatItIsListedIn(t *testing.T) {
-	w := newWorld(t)
-	entry := entryOf("old")
-	entry.APIVersion = "gateway.networking.k8s.io/v1beta1"
-	inventory := []iter8v1alpha1.AppliedObject{entry}
-	result := w.execute(t, w.plan(nil, inventory, map[string]*Existing{"old": ours("old")}))
-	w.Expect(result.Failures).To(HaveExactElements(HaveField("Reason", iter8v1alpha1.ReasonPruneFailed)), "a version that the cluster doesn't serve")
-	w.Expect(result.Inventory).To(Equal(inventory))
 }
 
 func TestANamespaceOnItsWayOutIsRecognised(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -71,6 +72,8 @@ const (
 	Adopt
 	// TakeOver: Iter8's controller applied it for the ConfigMap that the policy mirrors.
 	TakeOver
+	// Yield: it is the policy's, and another changes it back over and over: for a while it is left as it is.
+	Yield
 	// Conflict: it isn't the policy's, and is left alone.
 	Conflict
 	// Wait: it is on its way out; what comes after follows from the event of its end.
@@ -79,6 +82,21 @@ const (
 	Delete
 	// Release: the inventory lists it, but it is gone or another owner's.
 	Release
+	// Hold: it is the policy's, and stays as it is until the last step on it.
+	Hold
+)
+
+// Stage says which step on an object it is, where a plan takes two: see interim.
+type Stage int
+
+// The stages of a change.
+const (
+	// Whole: there is one step on the object.
+	Whole Stage = iota
+	// Interim: the object is brought to what serves those that need it as it stands, and those that need it as it is rendered.
+	Interim
+	// Final: it is brought to what is rendered, once no object needs what that lacks.
+	Final
 )
 
 // Step is an Action on one object.
@@ -93,27 +111,32 @@ type Step struct {
 	Entry iter8v1alpha1.AppliedObject
 	// Existing is what the cluster holds, nil if nothing.
 	Existing *Existing
-	// Watched is its kind in the version that is watched, which may be another than the manifest's.
+	// Watched is its kind in the version in which it is looked up, which is served and may be another than that of Manifest or Entry.
 	Watched schema.GroupVersionKind
+	// Stage of the change.
+	Stage Stage
 	// Spare is set for a Delete that is only to be tried in place of one that failed.
 	Spare bool
+	// until is how long a Yield lasts.
+	until time.Time
+	// reverts is set for an Update that puts right what another changed, and does nothing else.
+	reverts bool
 }
 
 // plan decides about every manifest, in their order but for those that others refer to, which come first, and
 // then about every object that only the inventory lists, the other way round, with these last. Manifests must be free of
-// duplicates. Nothing that is given is changed.
+// duplicates. What is taken away of an object that others need comes last: see interim. Nothing that is given is changed.
 func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, lookup func(Key) *Existing) ([]Step, error) {
 	recorded := make(map[Key]iter8v1alpha1.AppliedObject, len(inventory))
 	for _, entry := range inventory {
 		recorded[KeyOf(entry)] = entry
 	}
-	watched := WatchedVersions(manifests, inventory)
 	steps := make([]Step, 0, len(manifests)+len(inventory))
 	wanted := make(map[Key]bool, len(manifests))
 	for _, m := range inOrder(manifests) {
 		key := Key{GroupKind: m.GroupVersionKind().GroupKind(), Name: m.GetName()}
 		wanted[key] = true
-		step := Step{Key: key, Manifest: withOwner(owner, m), Existing: lookup(key), Watched: watched[key.GroupKind]}
+		step := Step{Key: key, Manifest: withOwner(owner, m), Existing: lookup(key)}
 		var err error
 		if step.Digest, err = digestOf(step.Manifest); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", key.Kind, key.Name, err)
@@ -134,13 +157,13 @@ func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 		}
 		steps = append(steps, step)
 	}
-	return steps, nil
+	return interim(owner, steps)
 }
 
 // inOrder returns the manifests as they are to be applied.
 func inOrder(manifests []*unstructured.Unstructured) []*unstructured.Unstructured {
 	return slices.SortedStableFunc(slices.Values(manifests), func(a, b *unstructured.Unstructured) int {
-		return rank(a.GetKind()) - rank(b.GetKind())
+		return rank(a.GroupVersionKind().GroupKind()) - rank(b.GroupVersionKind().GroupKind())
 	})
 }
 
@@ -149,24 +172,17 @@ func inOrder(manifests []*unstructured.Unstructured) []*unstructured.Unstructure
 func leaving(inventory []iter8v1alpha1.AppliedObject, wanted map[Key]bool) []iter8v1alpha1.AppliedObject {
 	entries := slices.DeleteFunc(slices.Clone(inventory), func(entry iter8v1alpha1.AppliedObject) bool { return wanted[KeyOf(entry)] })
 	slices.Reverse(entries)
-	slices.SortStableFunc(entries, func(a, b iter8v1alpha1.AppliedObject) int { return rank(b.Kind) - rank(a.Kind) })
+	slices.SortStableFunc(entries, func(a, b iter8v1alpha1.AppliedObject) int { return rank(KeyOf(b).GroupKind) - rank(KeyOf(a).GroupKind) })
 	return entries
 }
 
 // rank is lower for a kind that is applied earlier, and deleted later.
-func rank(kind string) int {
-	if isReferredTo(kind) {
+func rank(kind schema.GroupKind) int {
+	if routes.DefinesSubsets(kind) {
 		return 0
 	}
 	return 1
 }
-
-// isReferredTo reports whether other objects name those of a kind. A VirtualService that names a subset while there is
-// no DestinationRule with it has its requests answered with an error.
-func isReferredTo(kind string) bool { return kind == "DestinationRule" }
-
-// refers reports whether objects of a kind name such others.
-func refers(kind string) bool { return kind == "VirtualService" }
 
 func decide(owner Owner, step Step) Action {
 	e := step.Existing

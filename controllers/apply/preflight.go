@@ -34,6 +34,8 @@ func (x *Executor) preflight(ctx context.Context, account *Account, steps []Step
 	if account.ServiceAccount.Name == "" {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, editTimeout) // mirrors that are to go wait for it
+	defer cancel()
 	var needed []right
 	var resources []schema.GroupResource
 	onlyDeletes := !slices.ContainsFunc(steps, func(s Step) bool { return s.Action != Delete && len(s.Action.verbs()) > 0 })
@@ -41,7 +43,11 @@ func (x *Executor) preflight(ctx context.Context, account *Account, steps []Step
 		if step.Action == Delete && !onlyDeletes {
 			continue
 		}
-		resource, err := x.resource(schema.FromAPIVersionAndKind(step.Entry.APIVersion, step.Entry.Kind))
+		kind := schema.FromAPIVersionAndKind(step.Entry.APIVersion, step.Entry.Kind)
+		if step.Action == Delete {
+			kind = step.Watched
+		}
+		resource, err := x.resource(kind)
 		if err != nil {
 			continue // the step itself will say so
 		}
@@ -85,7 +91,7 @@ func (a Action) verbs() []string {
 		return []string{"get", "patch"} // see takeFields
 	case Delete:
 		return []string{"delete"}
-	case Keep, Conflict, Wait, Release:
+	case Keep, Yield, Conflict, Wait, Release, Hold:
 	}
 	return nil
 }

@@ -1,14 +1,19 @@
 package apply
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	clienttesting "k8s.io/client-go/testing"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -34,7 +39,7 @@ func (r *reviewer) review(action clienttesting.Action) (bool, runtime.Object, er
 
 func TestARightThatIsMissingIsNamedWithAllOthers(t *testing.T) {
 	step := func(action Action) Step {
-		return Step{Action: action, Key: routeKey, Entry: iter8v1alpha1.AppliedObject{APIVersion: routeKind.GroupVersion().String(), Kind: "HTTPRoute", Name: "web"}}
+		return Step{Action: action, Key: routeKey, Entry: iter8v1alpha1.AppliedObject{APIVersion: routeKind.GroupVersion().String(), Kind: "HTTPRoute", Name: "web"}, Watched: routeKind}
 	}
 	ofKind := func(action Action, kind string) Step {
 		s := step(action)
@@ -105,4 +110,37 @@ func TestWhatTheClusterDoesNotSayIsTried(t *testing.T) {
 	w.Expect(w.executor.preflight(t.Context(), account, steps)).To(BeNil())
 	w.Expect(w.executor.preflight(t.Context(), &Account{Client: w.client}, steps)).To(BeNil(), "the operator itself")
 	w.Expect(r.asked).To(HaveLen(1))
+}
+
+// bounded is a client that notes how long its creations may take at most.
+type bounded struct {
+	dynamic.Interface
+	dynamic.NamespaceableResourceInterface
+	left []time.Duration
+}
+
+func (b *bounded) Resource(resource schema.GroupVersionResource) dynamic.NamespaceableResourceInterface {
+	b.NamespaceableResourceInterface = b.Interface.Resource(resource)
+	return b
+}
+
+func (b *bounded) Create(ctx context.Context, o *unstructured.Unstructured, options metav1.CreateOptions, sub ...string) (*unstructured.Unstructured, error) {
+	if end, ok := ctx.Deadline(); ok {
+		b.left = append(b.left, time.Until(end))
+	}
+	return b.NamespaceableResourceInterface.Create(ctx, o, options, sub...)
+}
+
+func TestNothingWaitsForRightsWithoutEnd(t *testing.T) {
+	w := newWorld(t)
+	w.client.PrependReactor("create", "selfsubjectaccessreviews", (&reviewer{allowed: verbs}).review)
+	client := &bounded{Interface: w.client}
+	account := &Account{Client: client, ServiceAccount: types.NamespacedName{Namespace: "test", Name: "router"}, allowed: map[right]struct{}{}}
+	before := 0
+	w.Expect(w.executor.CheckPlan(t.Context(), Request{Owner: owner, Manifests: routesNamed("web", "api"), Account: account}, func() {
+		w.Expect(client.left).To(BeEmpty(), "mirrors are taken out first")
+		before++
+	})).To(BeNil())
+	w.Expect(before).To(Equal(1))
+	w.Expect(client.left).To(HaveExactElements(BeNumerically("<=", 10*time.Second), BeNumerically("<=", 10*time.Second)))
 }

@@ -3,8 +3,12 @@ package apply
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/routes"
 )
 
 // maxInventorySize is how many bytes an inventory may have as JSON, of the 64 KiB of a status. As many objects as a policy renders have
@@ -64,20 +68,23 @@ func makeRoom(inventory []iter8v1alpha1.AppliedObject, steps []Step) (room []Ste
 		len(inventory), can, len(planned)-len(inventory), missing)
 }
 
-// listedSteps returns the steps on rendered objects that are listed already. What refers to one that isn't stays as it is.
+// listedSteps returns the steps on rendered objects that are listed already. What depends on one that isn't stays as it is.
 func listedSteps(inventory []iter8v1alpha1.AppliedObject, steps []Step) []Step {
 	listed := make(map[Key]bool, len(inventory))
 	for _, entry := range inventory {
 		listed[KeyOf(entry)] = true
 	}
 	var kept []Step
-	missing := false
+	var missing []*unstructured.Unstructured
+	needs := func(step Step) bool {
+		return slices.ContainsFunc(missing, func(m *unstructured.Unstructured) bool { return routes.DependsOn(step.Manifest, m) })
+	}
 	for _, step := range steps {
 		switch {
-		case step.Action == Delete, step.Action == Release, step.Action == Conflict:
+		case step.Action == Delete, step.Action == Release, step.Action == Conflict, step.Stage == Final:
 		case !listed[step.Key]:
-			missing = missing || isReferredTo(step.Key.Kind)
-		case missing && refers(step.Key.Kind):
+			missing = append(missing, step.Manifest)
+		case needs(step):
 			kept = append(kept, Step{Action: Keep, Key: step.Key, Entry: step.Entry, Existing: step.Existing, Watched: step.Watched})
 		default:
 			kept = append(kept, step)

@@ -29,7 +29,9 @@ func TestMain(m *testing.M) {
 
 var (
 	httpRoutes = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+	betaRoutes = httpRoutes.GroupResource().WithVersion("v1beta1")
 	routeKind  = httpRoutes.GroupVersion().WithKind("HTTPRoute")
+	betaKind   = betaRoutes.GroupVersion().WithKind("HTTPRoute")
 	policy     = types.NamespacedName{Namespace: "test", Name: "policy"}
 	other      = types.NamespacedName{Namespace: "test", Name: "other"}
 )
@@ -47,6 +49,8 @@ type world struct {
 	mu      sync.Mutex
 	version int
 	told    []types.NamespacedName
+	// served are versions in which the cluster is known to serve routes.
+	served []string
 	// answers are what the cluster says to writes of objects by name; without one it agrees.
 	answers map[string]error
 }
@@ -57,12 +61,13 @@ func newWorld(t *testing.T) *world {
 	mapper.Add(routeKind, meta.RESTScopeNamespace)
 	mapper.Add(httpRoutes.GroupVersion().WithKind("GRPCRoute"), meta.RESTScopeNamespace)
 	mapper.Add(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "DestinationRule"}, meta.RESTScopeNamespace)
+	mapper.Add(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: "VirtualService"}, meta.RESTScopeNamespace)
 	w := &world{
 		WithT:   NewWithT(t),
 		version: 100,
 		answers: map[string]error{},
 		client: fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-			httpRoutes: "HTTPRouteList", httpRoutes.GroupVersion().WithResource("grpcroutes"): "GRPCRouteList",
+			httpRoutes: "HTTPRouteList", betaRoutes: "HTTPRouteList", httpRoutes.GroupVersion().WithResource("grpcroutes"): "GRPCRouteList",
 		}),
 	}
 	w.client.PrependReactor("patch", "*", w.answerPatch)
@@ -80,7 +85,7 @@ func newWorld(t *testing.T) *world {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.told = append(w.told, policy)
-	}})
+	}, Versions: func(schema.GroupKind) []string { return w.served }})
 	w.executor = &Executor{Mapper: mapper, Cache: w.cache}
 	return w
 }
@@ -138,10 +143,13 @@ func (w *world) patches() []clienttesting.PatchActionImpl {
 	return patches
 }
 
-// plan makes the steps for routes of some names over an inventory, in a cluster that holds what it says.
+// plan makes the steps for routes of some names over an inventory, in a cluster that holds what it says and serves every version.
 func (w *world) plan(manifests []*unstructured.Unstructured, inventory []iter8v1alpha1.AppliedObject, cluster map[string]*Existing) []Step {
 	steps, err := plan(owner, manifests, inventory, func(key Key) *Existing { return cluster[key.Name] })
 	w.Expect(err).NotTo(HaveOccurred())
+	for i, step := range steps {
+		steps[i].Watched = schema.FromAPIVersionAndKind(step.Entry.APIVersion, step.Entry.Kind)
+	}
 	return steps
 }
 

@@ -1,6 +1,7 @@
 package mirrors
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -22,7 +23,8 @@ type Decision struct {
 	// Unknown says why the state of a variant isn't known; then they may have no more than what stands. It is empty where the
 	// states are known, and where they may not stand anyway.
 	Unknown string
-	// Variants that the target belongs to, in the Subject's order; none where no variant lists it.
+	// Variants by which the mirrors go, in the Subject's order: those that list the target, else in built-in charts those that
+	// trigger; none where they are left as rendered.
 	Variants []string
 	// Reason and Message are the cause where they may have less than all; Message names the resource or the weight.
 	Reason, Message string
@@ -31,7 +33,7 @@ type Decision struct {
 // Decisions are what Decide decided. They hold for every route of the policy, rendered or live.
 type Decisions struct {
 	input    Input
-	subsets  map[subset][]labels
+	subsets  map[routes.Subset][]labels
 	standing map[standingKey]string
 	// live: what is judged stands.
 	live bool
@@ -40,14 +42,16 @@ type Decisions struct {
 // standingKey identifies a mirror across states; a wider match is another mirror.
 type standingKey struct{ route, match, to string }
 
+// keyOf returns the key of a mirror, as the status shows it.
+func (d Decisions) keyOf(route, match, to string) standingKey {
+	return standingKey{route, match, d.identity(route, to)}
+}
+
 // Decide decides on the mirrors of a policy. What it is given must not be changed as long as the Decisions are used.
 func Decide(input Input) Decisions {
-	if input.ClusterDomain == "" {
-		input.ClusterDomain = "cluster.local"
-	}
 	d := Decisions{input: input, subsets: subsetsOf(input.Manifests, input.Namespace), standing: map[standingKey]string{}}
 	for _, m := range input.Standing {
-		key := standingKey{m.Route, m.Match, m.To}
+		key := d.keyOf(m.Route, m.Match, m.To)
 		if stands, ok := d.standing[key]; !ok || percentOf(m.Percent) > percentOf(stands) {
 			d.standing[key] = m.Percent
 		}
@@ -76,11 +80,33 @@ func (d Decisions) Of(target routes.Destination, namespace string) Decision {
 		namespace = d.input.Namespace
 	}
 	owners := d.ownersOf(target, namespace)
-	takes := owners
 	if len(owners) == 0 && d.input.BuiltIn {
-		takes = filter(d.input.Variants, func(v Variant) bool { return v.Triggers })
+		return by(filter(d.input.Variants, func(v Variant) bool { return v.Triggers }))
 	}
-	decision := Decision{Share: everything, Variants: names(owners)}
+	decision := by(owners)
+	if d.input.BuiltIn {
+		decision.weigh(owners)
+	}
+	return decision
+}
+
+// on returns the decision on a mirror of a route in a namespace. One that stands, and whose target no variant lists, goes by what it
+// was applied for.
+func (d Decisions) on(m iter8v1alpha1.Mirror, target routes.Destination, namespace string) (Decision, Applied) {
+	if !d.live || len(d.ownersOf(target, namespace)) > 0 {
+		return d.Of(target, namespace), Applied{}
+	}
+	for _, applied := range d.input.Applied {
+		if applied.Route == m.Route && d.identity(m.Route, applied.To) == d.identity(m.Route, m.To) {
+			return by(applied.Variants), applied
+		}
+	}
+	return d.Of(target, namespace), Applied{}
+}
+
+// by returns the decision on a target by the states of variants.
+func by(takes []Variant) Decision {
+	decision := Decision{Share: everything, Variants: names(takes)}
 	switch unavailable, lost, kept := inState(takes, NotAvailable), inState(takes, Unknown), inState(takes, UnknownAvailable); {
 	case len(unavailable) > 0:
 		decision.withhold(iter8v1alpha1.ReasonVariantNotAvailable, explain(unavailable, "is not available"))
@@ -88,9 +114,6 @@ func (d Decisions) Of(target routes.Destination, namespace string) Decision {
 		decision.withhold(iter8v1alpha1.ReasonVariantStateUnknown, explain(lost, "can't be judged"))
 	case len(kept) > 0:
 		decision.Unknown = explain(kept, "can't be judged")
-	}
-	if d.input.BuiltIn {
-		decision.weigh(owners)
 	}
 	return decision
 }
@@ -158,10 +181,13 @@ func excerpt(text string) string {
 	return strings.ToValidUTF8(text[:limit], "") + "..."
 }
 
+// names returns the names of variants but for one that the Subject doesn't have.
 func names(variants []Variant) []string {
 	var all []string
 	for _, v := range variants {
-		all = append(all, v.Name)
+		if v.Name != "" {
+			all = append(all, v.Name)
+		}
 	}
 	return all
 }
@@ -176,15 +202,22 @@ func filter(variants []Variant, keep func(Variant) bool) []Variant {
 	return kept
 }
 
-// stands returns the percentage at which a mirror stands.
-func (d Decisions) stands(m iter8v1alpha1.Mirror) string {
-	if d.live {
-		return m.Percent
-	}
-	if percent, ok := d.standing[standingKey{m.Route, m.Match, m.To}]; ok {
+// stands returns the percentage at which a mirror stands: where its rule is split, the least that it has in one of the parts.
+func (d Decisions) stands(v verdict) string {
+	if percent, ok := d.standing[d.keyOf(v.report.Route, v.report.Match, v.report.To)]; ok {
 		return percent
 	}
-	return "0"
+	least := ""
+	for _, match := range v.matches {
+		percent, ok := d.standing[d.keyOf(v.report.Route, match, v.report.To)]
+		if !ok {
+			return "0"
+		}
+		if least == "" || percentOf(percent) < percentOf(least) {
+			least = percent
+		}
+	}
+	return cmp.Or(least, "0")
 }
 
 // namespaceOf returns the namespace of a route.

@@ -76,7 +76,11 @@ func TestATargetBelongsToTheVariantsThatListIt(t *testing.T) {
 		for _, builtIn := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				d := Decide(Input{BuiltIn: builtIn, Namespace: namespace, Variants: variants})
-				NewWithT(t).Expect(d.Of(test.target, test.from)).To(Equal(Decision{Share: 100, Variants: test.want}))
+				want := test.want
+				if want == nil && builtIn {
+					want = []string{"a", "b", "c", "empty"} // all trigger
+				}
+				NewWithT(t).Expect(d.Of(test.target, test.from)).To(Equal(Decision{Share: 100, Variants: want}))
 			})
 		}
 	}
@@ -85,6 +89,7 @@ func TestATargetBelongsToTheVariantsThatListIt(t *testing.T) {
 func TestASubsetBelongsToTheVariantsWhosePodsAreInIt(t *testing.T) {
 	const (
 		inV2   = "subsets: [{name: v2, labels: {version: v2}}]"
+		inV9   = "subsets: [{name: v2, labels: {version: v9}}]"
 		inHost = "host: reviews, "
 	)
 	shared := func(states ...State) []Variant {
@@ -99,6 +104,12 @@ func TestASubsetBelongsToTheVariantsWhosePodsAreInIt(t *testing.T) {
 	alone := shared(Available)
 	alone[1].Resources = alone[1].Resources[:1]
 	aloneGone := []Variant{alone[0], variant("v2", NotAvailable, "Deployment.apps v2"), alone[2]}
+	two := withPods(variant("v2", NotAvailable, "Deployment.apps a", "StatefulSet.apps b"), "version=v1")
+	oneOfTwoGone := []Variant{alone[0], two, alone[2]}
+	twoThere := []Variant{alone[0], withPods(variant("v2", Available, "Deployment.apps a", "StatefulSet.apps b"), "version=v1"), alone[2]}
+	configured := []Variant{alone[0], variant("v2", NotAvailable, "ConfigMap v2", "Secret v2"), alone[2]}
+	replicated := []Variant{alone[0], variant("v2", NotAvailable, "ReplicationController v2"), alone[2]}
+	labeledLater := []Variant{alone[0], withPods(variant("v2", NotAvailable, "Deployment.apps v2", "Service reviews"), "app=reviews"), alone[2]}
 	for name, test := range map[string]struct {
 		variants           []Variant
 		rule               string
@@ -112,11 +123,19 @@ func TestASubsetBelongsToTheVariantsWhosePodsAreInIt(t *testing.T) {
 		"one that lists no Service":           {alone, inHost + inV2, "reviews", []string{"v2"}, []string{"v2"}},
 		"such a one whose workload is gone":   {aloneGone, inHost + inV2, "reviews", []string{"v2"}, []string{"v2"}},
 		"a host that none lists":              {shared(Available), "host: all, " + inV2, "all", []string{"v2", "other"}, []string{"v2", "other"}},
-		"no Pods in it, with all there":       {shared(Available), inHost + "subsets: [{name: v2, labels: {version: v9}}]", "reviews", nil, nil},
+		"one of two workloads, which is gone": {oneOfTwoGone, inHost + inV9, "reviews", []string{"v2"}, []string{"v2"}},
+		"a workload of the core group":        {replicated, inHost + inV9, "reviews", []string{"v2"}, []string{"v2"}},
+		"no Pods in it, with all there":       {shared(Available), inHost + inV9, "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
+		"none, and one that is down":          {shared(NotAvailable), inHost + inV9, "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
+		"none, and one without a Service":     {alone, inHost + inV9, "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
+		"none, with one that isn't known":     {twoThere, inHost + inV9, "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
+		"none, and one without workloads":     {configured, inHost + inV9, "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
+		"none of a host that none lists":      {alone, "host: all, " + inV9, "all", []string{"v1", "v2", "other"}, nil},
+		"labels that its Pods get later":      {labeledLater, inHost + inV2, "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
 		"all of the host":                     {shared(Available), inHost + "subsets: [{name: v2}]", "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
-		"another subset":                      {shared(Available), inHost + "subsets: [{name: v3, labels: {version: v2}}]", "reviews", nil, []string{"v1", "v2"}},
-		"another host":                        {shared(Available), "host: ratings, " + inV2, "reviews", nil, []string{"v1", "v2"}},
-		"no rules that can be read":           {shared(Available), inHost + "subsets: v2", "reviews", nil, []string{"v1", "v2"}},
+		"another subset":                      {shared(Available), inHost + "subsets: [{name: v3, labels: {version: v2}}]", "reviews", []string{"v1", "v2", "other"}, []string{"v1", "v2"}},
+		"another host":                        {shared(Available), "host: ratings, " + inV2, "reviews", []string{"v1", "v2", "other"}, []string{"v1", "v2"}},
+		"no rules that can be read":           {shared(Available), inHost + "subsets: v2", "reviews", []string{"v1", "v2", "other"}, []string{"v1", "v2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -172,9 +191,9 @@ func TestATargetThatNoVariantListsTakesEveryTriggeringOneInBuiltInCharts(t *test
 	weighted := variant("v2", Available, "Service v2")
 	weighted.Weight = &Weight{"5", "here"}
 	input := Input{BuiltIn: true, Namespace: namespace, Variants: []Variant{silent, weighted}}
-	g.Expect(Decide(input).Of(backend("Service recorder"), "")).To(Equal(Decision{Share: 100}))
+	g.Expect(Decide(input).Of(backend("Service recorder"), "")).To(Equal(Decision{Share: 100, Variants: []string{"v2"}}))
 	input.Variants = []Variant{silent, variant("v2", NotAvailable, "Service v2")}
-	g.Expect(Decide(input).Of(backend("Service recorder"), "")).To(Equal(Decision{Reason: "VariantNotAvailable", Message: "variant v2 is not available"}))
+	g.Expect(Decide(input).Of(backend("Service recorder"), "")).To(Equal(Decision{Variants: []string{"v2"}, Reason: "VariantNotAvailable", Message: "variant v2 is not available"}))
 	input.BuiltIn = false
 	g.Expect(Decide(input).Of(backend("Service recorder"), "")).To(Equal(Decision{Share: 100}))
 }

@@ -28,7 +28,7 @@ func Edit(live *unstructured.Unstructured, decisions Decisions) (Patch, []Mirror
 	var patch Patch
 	var report []Mirror
 	for _, rule := range routes.Rules(live) {
-		verdicts := decisions.judge(live, rule, rule.Match())
+		verdicts := decisions.judge(live, rule, []string{rule.Match()})
 		for _, v := range verdicts {
 			report = append(report, v.report)
 		}

@@ -73,7 +73,7 @@ func TestEditTakesOutAndNarrowsWhatMayNotStand(t *testing.T) {
 			{"op": "test", "path": "/spec/http/0/mirror_percent", "value": 50},
 			{"op": "remove", "path": "/spec/http/0/mirror_percent"},
 			{"op": "add", "path": "/spec/http/0/mirrorPercentage", "value": {"value": 10}}]`},
-		"a host that Gate would write in full stays as it is": {"VirtualService", "http: [{mirror: {host: httpbin-v4.default}}]", ""},
+		"a host that Gate would write otherwise stays as it is": {"VirtualService", "http: [{mirror: {host: httpbin-v4.default}}]", ""},
 		"mirrors of a list": {"VirtualService", "http: [{mirrors: [{destination: {host: httpbin-v2}}, {destination: {host: httpbin-v3}}, {destination: {host: httpbin-v3}, percentage: {value: 20.5}}]}]", `[` + uid + `,
 			{"op": "test", "path": "/spec/http/0/mirrors/2/percentage", "value": {"value": 20.5}},
 			{"op": "replace", "path": "/spec/http/0/mirrors/2/percentage", "value": {"value": 10}},

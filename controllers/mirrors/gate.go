@@ -21,7 +21,8 @@ type Gated struct {
 // Gate returns manifests with just the mirrors that may stand, each at the share that it may have. What isn't a mirror stays
 // as it is, but for two things: a mirror in the filters of a rule's only backendRef is lifted to the rule, where it means the
 // same and gateways know it; and rules are split by methods, where Input.SafeMethodsOnly asks for that. A mirror's host of the
-// form NAME.NAMESPACE is written in full where a variant lists that Service, since Istio wouldn't find it.
+// form NAME.NAMESPACE is written as NAME where a variant lists that Service and NAMESPACE is the route's own, since Istio
+// wouldn't find it.
 //
 // Mirrors that can't work whatever the variants' states are an error of type Errors, and so are those of a route that can't be
 // split. It doesn't depend on which mirrors may stand.
@@ -130,18 +131,18 @@ func (g *gate) ungated() []gatedRule {
 	return all
 }
 
-// matches returns for each rule what requests must match to be mirrored.
-func (g *gate) matches() []string {
-	matches := make([]string, len(g.rules))
+// matches returns for each rule what requests must match to be mirrored, in each of its parts.
+func (g *gate) matches() [][]string {
+	matches := make([][]string, len(g.rules))
 	for i, rule := range g.rules {
-		matches[i] = rule.Match()
+		matches[i] = []string{rule.Match()}
 	}
 	if !g.decisions.input.SafeMethodsOnly {
 		return matches
 	}
 	parts, _ := g.split(g.ungated())
 	for i, of := range parts {
-		matches[i] = mirroredMatch(g.manifest, of)
+		matches[i] = mirroredMatches(g.manifest, of)
 	}
 	return matches
 }

@@ -26,7 +26,6 @@ import (
 type goldenState struct {
 	BuiltIn         bool            `json:"builtIn"`
 	SafeMethodsOnly bool            `json:"safeMethodsOnly"`
-	ClusterDomain   string          `json:"clusterDomain"`
 	Variants        []goldenVariant `json:"variants"`
 	Lacks           []struct {
 		Route, Feature, Message string
@@ -60,7 +59,7 @@ var states = map[string]State{
 
 func (s goldenState) input(t testing.TB, manifests []*unstructured.Unstructured) Input {
 	t.Helper()
-	input := Input{BuiltIn: s.BuiltIn, SafeMethodsOnly: s.SafeMethodsOnly, Namespace: namespace, ClusterDomain: s.ClusterDomain,
+	input := Input{BuiltIn: s.BuiltIn, SafeMethodsOnly: s.SafeMethodsOnly, Namespace: namespace,
 		Manifests: manifests, Standing: s.Standing}
 	for _, v := range s.Variants {
 		state, ok := states[v.State]

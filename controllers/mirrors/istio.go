@@ -57,27 +57,29 @@ func percentage(share float64) map[string]any {
 	return map[string]any{"value": share}
 }
 
-// inFull returns a host, written in full where it is NAME.NAMESPACE of a Service that a variant lists.
-func (d Decisions) inFull(name, namespace string) string {
-	if strings.Count(name, ".") != 1 {
+// resolvable returns a host, as NAME where it is NAME.NAMESPACE of a Service that a variant lists in the namespace of the object
+// that names it. Istio takes any name with a dot in it to be a full one, and completes only NAME, by that namespace and the
+// domain of its cluster, which isn't known here. So a Service of another namespace stays as it is written.
+func (d Decisions) resolvable(name, namespace string) string {
+	h := routes.ResolveHost(name, namespace)
+	if strings.Count(name, ".") != 1 || h.Namespace != namespace {
 		return name
 	}
-	h := hostOf(name, namespace)
 	if !slices.ContainsFunc(d.input.Variants, func(v Variant) bool { return v.listsHost(h) }) {
 		return name
 	}
-	return name + ".svc." + d.input.ClusterDomain
+	return h.Service
 }
 
-// destination returns one with its host in full.
+// destination returns one with a host that Istio finds.
 func (d Decisions) destination(fields map[string]any, namespace string) map[string]any {
 	name, _ := fields["host"].(string)
-	full := d.inFull(name, namespace)
-	if full == name {
+	found := d.resolvable(name, namespace)
+	if found == name {
 		return fields
 	}
 	fields = copyOf(fields)
-	fields["host"] = full
+	fields["host"] = found
 	return fields
 }
 

@@ -2,6 +2,7 @@ package mirrors
 
 import (
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/gateway-api/pkg/features"
@@ -15,12 +16,15 @@ import (
 const (
 	maxMessage = 1024
 	maxTarget  = 512
+	maxMatch   = 4096
 )
 
 // verdict is what one mirror gets.
 type verdict struct {
 	site  routes.Site
 	share float64
+	// matches are those of the rules in which the mirror is to stand: several where its rule is split.
+	matches []string
 	// report is what is said of it, for the route as it was given.
 	report Mirror
 }
@@ -30,18 +34,18 @@ func (v verdict) stands() bool { return v.share > 0 }
 // narrowed reports whether the mirror stands for less than it asks for.
 func (v verdict) narrowed() bool { return v.stands() && v.share < v.site.Share.Percent }
 
-// judge decides on each mirror of a rule; match is what requests must match to be mirrored.
-func (d Decisions) judge(route *unstructured.Unstructured, rule routes.Rule, match string) []verdict {
+// judge decides on each mirror of a rule; matches are what requests must match to be mirrored, in each part of the rule.
+func (d Decisions) judge(route *unstructured.Unstructured, rule routes.Rule, matches []string) []verdict {
 	verdicts := make([]verdict, 0, len(rule.Sites))
 	standing := 0
 	for _, site := range rule.Sites {
-		v := verdict{site: site, share: site.Share.Percent, report: Mirror{
+		v := verdict{site: site, share: site.Share.Percent, matches: matches, report: Mirror{
 			Mirror: rule.Mirror(route, site), Path: site.Path.String(), Asked: site.Share.String(),
 		}}
-		v.report.Match = match
+		v.report.Match = conditions.Truncate(strings.Join(matches, " or "), maxMatch)
 		v.report.To = d.nameOf(site.To, d.namespaceOf(route))
-		decision := d.Of(site.To, d.namespaceOf(route))
-		v.report.Variant = join(decision.Variants)
+		decision, applied := d.on(v.report.Mirror, site.To, d.namespaceOf(route))
+		v.report.Variant, v.report.UnknownSince = join(decision.Variants), applied.UnknownSince
 		d.bound(&v, decision)
 		d.block(&v)
 		if v.stands() {
@@ -58,7 +62,7 @@ func (d Decisions) judge(route *unstructured.Unstructured, rule routes.Rule, mat
 
 // nameOf returns how a target is reported: as Gate writes it, so that a mirror has one name, rendered and live.
 func (d Decisions) nameOf(target routes.Destination, namespace string) string {
-	target.Host = d.inFull(target.Host, namespace)
+	target.Host = d.resolvable(target.Host, namespace)
 	return conditions.Truncate(target.String(), maxTarget)
 }
 
@@ -74,17 +78,27 @@ func (d Decisions) bound(v *verdict, decision Decision) {
 	if decision.Unknown == "" {
 		return
 	}
-	wanted := v.report.Mirror
-	wanted.Percent = routes.Share{Percent: v.share}.String()
-	if stands := d.stands(wanted); stands != wanted.Percent && percentOf(stands) < v.share {
-		v.limit(percentOf(stands), iter8v1alpha1.ReasonVariantStateUnknown, decision.Unknown)
+	d.boundByStanding(v, iter8v1alpha1.ReasonVariantStateUnknown, decision.Unknown)
+}
+
+// boundByStanding leaves a mirror no larger share than it has now, for a reason.
+func (d Decisions) boundByStanding(v *verdict, reason, cause string) {
+	if d.live {
+		return // what is judged is what stands
+	}
+	wanted := routes.Share{Percent: v.share}.String()
+	if stands := d.stands(*v); stands != wanted && percentOf(stands) < v.share {
+		v.limit(percentOf(stands), reason, cause)
 	}
 }
 
 // block takes a mirror out that is withheld for reasons of others.
 func (d Decisions) block(v *verdict) {
 	for _, w := range d.input.Withheld {
-		if (w.Route == "" || w.Route == v.report.Route) && (w.To == "" || w.To == v.report.To) {
+		if w.Reason == iter8v1alpha1.ReasonMirrorRefused && !v.stands() {
+			continue // what gateways say of it is not why it is out
+		}
+		if (w.Route == "" || w.Route == v.report.Route) && (w.To == "" || d.identity(v.report.Route, w.To) == d.identity(v.report.Route, v.report.To)) {
 			v.limit(0, w.Reason, w.Message)
 			return
 		}
@@ -102,11 +116,7 @@ func (d Decisions) support(v *verdict, before int) {
 			v.limit(0, iter8v1alpha1.ReasonUnsupportedByGateway, lack.Message)
 			return
 		}
-		wanted := v.report.Mirror
-		wanted.Percent = routes.Share{Percent: v.share}.String()
-		if stands := d.stands(wanted); stands != wanted.Percent && percentOf(stands) < v.share {
-			v.limit(percentOf(stands), iter8v1alpha1.ReasonUnsupportedByGateway, lack.Message)
-		}
+		d.boundByStanding(v, iter8v1alpha1.ReasonUnsupportedByGateway, lack.Message)
 	}
 }
 

@@ -14,10 +14,14 @@
 //	                no ── built-in ──► every triggering variant must be available
 //	                   └─ elsewhere ─► left as rendered
 //
+// What stands though the spec as it is was never applied goes by those of which the mirror was applied, if no variant lists its target
+// now.
+//
 // A share is only ever narrowed: the result is the mirror's own share or less, and a share of 0 takes the mirror out.
 package mirrors
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/gateway-api/pkg/features"
 
@@ -33,8 +37,6 @@ type Input struct {
 	SafeMethodsOnly bool
 	// Namespace is that of routes whose metadata doesn't name one: the policy's.
 	Namespace string
-	// ClusterDomain ends the full names of Services; empty means cluster.local.
-	ClusterDomain string
 	// Variants of the Subject, in its order.
 	Variants []Variant
 	// Manifests that hold the DestinationRules, if any, by which subsets are told apart; other kinds among them are ignored.
@@ -43,9 +45,21 @@ type Input struct {
 	Lacks []Lack
 	// Withheld are mirrors that may not stand for reasons that other parts of the operator know.
 	Withheld []Withholding
-	// Standing are the mirrors that stand now, as status.mirrors has them. A mirror whose variant's state is unknown has no
-	// larger share than it has there.
+	// Standing are the mirrors that stand now, as Edit reports them or status.mirrors has them. A mirror whose variant's state is
+	// unknown has no larger share than it has there.
 	Standing []iter8v1alpha1.Mirror
+	// Applied says by which variants mirrors that stand were applied, where the variants above may be those of a spec or Subject that
+	// was not.
+	Applied []Applied
+}
+
+// Applied are the variants by which the mirrors of a route to a target were applied, in the states that they are in now.
+type Applied struct {
+	// Route as routes.Name returns it, and To as the status shows the target.
+	Route, To string
+	Variants  []Variant
+	// UnknownSince is since when some of them aren't observed any more; nil where all are.
+	UnknownSince *metav1.Time
 }
 
 // State is what is known of a variant.

@@ -1,6 +1,7 @@
 package mirrors
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,7 +18,7 @@ func (d Decisions) ownersOf(target routes.Destination, namespace string) []Varia
 		}
 		return filter(d.input.Variants, func(v Variant) bool { return v.lists(backend) })
 	}
-	host := hostOf(target.Host, namespace)
+	host := routes.ResolveHost(target.Host, namespace)
 	if target.Subset != "" {
 		return d.ownersOfSubset(host, target.Subset)
 	}
@@ -33,57 +34,32 @@ func (v Variant) lists(wanted Resource) bool {
 	return false
 }
 
-func (v Variant) listsHost(h host) bool {
-	return h.service != "" && v.lists(Resource{Kind: "Service", Namespace: h.namespace, Name: h.service})
+func (v Variant) listsHost(h routes.Host) bool {
+	return h.Service != "" && v.lists(Resource{Kind: "Service", Namespace: h.Namespace, Name: h.Service})
 }
 
-// host is one of Istio's, as it resolves from the namespace of the object that names it. service is empty where it can't be that
-// of a Service.
-type host struct{ full, service, namespace string }
-
-// hostOf reads NAME, NAME.NAMESPACE and NAME.NAMESPACE.svc with or without a domain as those of a Service. Istio resolves the
-// first from the namespace of the object, and takes the others as they stand; NAME.NAMESPACE may also be a host elsewhere,
-// which no variant lists.
-func hostOf(name, namespace string) host {
-	parts := strings.Split(name, ".")
-	switch {
-	case len(parts) == 1:
-		return host{parts[0] + "." + namespace, parts[0], namespace}
-	case len(parts) == 2 || parts[2] == "svc":
-		return host{parts[0] + "." + parts[1], parts[0], parts[1]}
-	default:
-		return host{full: name}
+// identity returns what a mirror's target, as the status shows it, is compared by: a host of Istio's by its Service and
+// namespace, however it is written.
+func (d Decisions) identity(route, to string) string {
+	if !strings.HasPrefix(route, "VirtualService/") {
+		return to
 	}
+	end := strings.IndexAny(to, ": ")
+	if end < 0 {
+		end = len(to)
+	}
+	return routes.ResolveHost(to[:end], d.input.Namespace).Full + to[end:]
 }
 
-// subset is one of a DestinationRule's, by its host and name; labels are those of its Pods.
-type (
-	subset struct{ host, name string }
-	labels map[string]string
-)
+// labels are those of a subset's Pods.
+type labels map[string]string
 
 // subsetsOf returns the labels of the subsets that DestinationRules define; several, where several rules define one.
-func subsetsOf(manifests []*unstructured.Unstructured, namespace string) map[subset][]labels {
-	subsets := map[subset][]labels{}
+func subsetsOf(manifests []*unstructured.Unstructured, namespace string) map[routes.Subset][]labels {
+	subsets := map[routes.Subset][]labels{}
 	for _, m := range manifests {
-		if kind := m.GroupVersionKind(); kind.Group != istioGroup || kind.Kind != "DestinationRule" {
-			continue
-		}
-		spec := fieldsOf(m.Object["spec"])
-		name, _ := spec["host"].(string)
-		from := m.GetNamespace()
-		if from == "" {
-			from = namespace
-		}
-		for _, item := range itemsOf(spec["subsets"]) {
-			fields := fieldsOf(item)
-			of, _ := fields["name"].(string)
-			key := subset{hostOf(name, from).full, of}
-			given := labels{}
-			for label, value := range fieldsOf(fields["labels"]) {
-				given[label], _ = value.(string)
-			}
-			subsets[key] = append(subsets[key], given)
+		for _, s := range routes.Subsets(m, namespace) {
+			subsets[s.Subset] = append(subsets[s.Subset], s.Labels)
 		}
 	}
 	return subsets
@@ -94,13 +70,15 @@ const istioGroup = "networking.istio.io"
 
 // ownersOfSubset returns the variants whose Pods carry the labels of a subset: those among them that list the host's Service;
 // where others list it, those that list no Service at all, since what lists another is of another app; where none lists it, all of
-// them. Where no Pods carry the labels, it may be those of a variant whose workload isn't there, of which they aren't known.
+// them. Where no Pods carry the labels, it may be those of a variant of which a workload isn't there, so that its labels aren't
+// known. Where there is no such variant either, the labels may be put on the Pods when they are created: then all that list the
+// host count, and all that list no Service.
 //
 // What the manifests don't define leads to no variant in built-in charts, which then takes every triggering one. Elsewhere the
 // variants that list the host stand in for it.
-func (d Decisions) ownersOfSubset(h host, name string) []Variant {
+func (d Decisions) ownersOfSubset(h routes.Host, name string) []Variant {
 	listing := filter(d.input.Variants, func(v Variant) bool { return v.listsHost(h) })
-	alternatives, defined := d.subsets[subset{h.full, name}]
+	alternatives, defined := d.subsets[routes.Subset{Host: h.Full, Name: name}]
 	if !defined {
 		if d.input.BuiltIn {
 			return nil
@@ -123,7 +101,10 @@ func (d Decisions) ownersOfSubset(h host, name string) []Variant {
 	if owners := apt(filter(d.input.Variants, func(v Variant) bool { return v.carries(alternatives) })); len(owners) > 0 {
 		return owners
 	}
-	return apt(filter(d.input.Variants, Variant.mayCarry))
+	if owners := apt(filter(d.input.Variants, Variant.mayCarry)); len(owners) > 0 || len(listing) == 0 {
+		return owners
+	}
+	return filter(d.input.Variants, func(v Variant) bool { return v.listsHost(h) || !v.listsService() })
 }
 
 // selectsAll reports whether a subset is all of its host.
@@ -166,17 +147,15 @@ func contains(all map[string]string, some labels) bool {
 	return true
 }
 
-// mayCarry reports whether the labels of the variant's Pods aren't known, though it may have some: it isn't certainly
-// available, and lists something else than Services.
+// mayCarry reports whether the labels of some Pods of the variant aren't known, though it may have them: it isn't certainly
+// available, and lists what may have Pods and isn't known to.
 func (v Variant) mayCarry() bool {
-	workload := false
-	for _, r := range v.Resources {
-		if r.PodLabels != nil {
-			return false
-		}
-		workload = workload || r.Group != "" || r.Kind != "Service"
-	}
-	return workload && v.State != Available
+	return v.State != Available && slices.ContainsFunc(v.Resources, func(r Resource) bool { return r.PodLabels == nil && r.mayHavePods() })
+}
+
+// mayHavePods reports whether a resource may be a workload: of the core group only two kinds are, of others any may be.
+func (r Resource) mayHavePods() bool {
+	return r.Group != "" || r.Kind == "Pod" || r.Kind == "ReplicationController"
 }
 
 // fieldsOf returns a value that is an object, nil where it is something else.

@@ -245,8 +245,8 @@ func withoutMirrors(rule map[string]any) map[string]any {
 	return rule
 }
 
-// mirroredMatch returns what requests must match to get to those of a rule's parts that mirror.
-func mirroredMatch(route *unstructured.Unstructured, parts []gatedRule) string {
+// mirroredMatches returns for each of a rule's parts that mirror what requests must match to get to it.
+func mirroredMatches(route *unstructured.Unstructured, parts []gatedRule) []string {
 	var mirrored []any
 	for _, part := range parts {
 		if part.mirrored {
@@ -257,7 +257,7 @@ func mirroredMatch(route *unstructured.Unstructured, parts []gatedRule) string {
 	for _, rule := range routes.Rules(withRules(route, mirrored)) {
 		matches = append(matches, rule.Match())
 	}
-	return strings.Join(matches, " or ")
+	return matches
 }
 
 // withRules returns a route that has nothing but some rules.

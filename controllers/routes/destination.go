@@ -1,8 +1,12 @@
 package routes
 
-import "fmt"
+import (
+	"fmt"
 
-// Destination is where a mirror's copies go: a backend of the Gateway API, or a host of Istio's.
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Destination is where requests or a mirror's copies go: a backend of the Gateway API, or a host of Istio's.
 type Destination struct {
 	// Group, Kind, Namespace and Name are a backend's, with the API's defaults for group and kind; Namespace is empty
 	// where it is the route's own. All are empty for a host.
@@ -11,6 +15,20 @@ type Destination struct {
 	Host, Subset string
 	// Port is 0 where none is given.
 	Port int64
+}
+
+// Service returns the Service that an object of a namespace means by the destination, and reports whether it can be one.
+func (d Destination) Service(namespace string) (types.NamespacedName, bool) {
+	switch {
+	case d.Host != "":
+		host := ResolveHost(d.Host, namespace)
+		return types.NamespacedName{Namespace: host.Namespace, Name: host.Service}, host.Service != ""
+	case d.Group != "" || d.Kind != "Service" || d.Name == "":
+		return types.NamespacedName{}, false
+	case d.Namespace != "":
+		namespace = d.Namespace
+	}
+	return types.NamespacedName{Namespace: namespace, Name: d.Name}, true
 }
 
 // IsZero reports whether the mirror names no target.

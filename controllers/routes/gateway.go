@@ -63,13 +63,13 @@ func filterShare(mirror map[string]any) Share {
 	return shareOf(100 * numerator / denominator)
 }
 
-func backendNames(rule map[string]any) []string {
+func backends(rule map[string]any) []Destination {
 	refs := list(rule, "backendRefs")
-	names := make([]string, 0, len(refs))
+	all := make([]Destination, 0, len(refs))
 	for _, ref := range refs {
-		names = append(names, backendOf(object(ref)).String())
+		all = append(all, backendOf(object(ref)))
 	}
-	return names
+	return all
 }
 
 func httpMatches(rule map[string]any) []string {

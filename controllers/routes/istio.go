@@ -55,13 +55,13 @@ func percentageOf(given any) Share {
 	return shareOf(percent["value"])
 }
 
-func istioDestinations(route map[string]any) []string {
+func istioDestinations(route map[string]any) []Destination {
 	given := list(route, "route")
-	names := make([]string, 0, len(given))
+	all := make([]Destination, 0, len(given))
 	for _, to := range given {
-		names = append(names, hostOf(object(object(to)["destination"])).String())
+		all = append(all, hostOf(object(object(to)["destination"])))
 	}
-	return names
+	return all
 }
 
 func istioMatches(route map[string]any) []string {

@@ -50,18 +50,18 @@ func (s Share) String() string { return decimal(s.Percent) }
 
 // dialect is how a kind of route writes its mirrors.
 type dialect struct {
-	list    string
-	sites   func(path Path, rule map[string]any) []Site
-	matches func(rule map[string]any) []string
-	from    func(rule map[string]any) []string
+	list     string
+	sites    func(path Path, rule map[string]any) []Site
+	matches  func(rule map[string]any) []string
+	backends func(rule map[string]any) []Destination
 }
 
 func dialectOf(object *unstructured.Unstructured) (dialect, bool) {
 	switch kind := object.GroupVersionKind(); {
 	case kind.Group == gatewayv1.GroupName && kind.Kind == "HTTPRoute":
-		return dialect{"rules", filterSites, httpMatches, backendNames}, true
+		return dialect{"rules", filterSites, httpMatches, backends}, true
 	case kind.Group == gatewayv1.GroupName && kind.Kind == "GRPCRoute":
-		return dialect{"rules", filterSites, grpcMatches, backendNames}, true
+		return dialect{"rules", filterSites, grpcMatches, backends}, true
 	case kind.Group == istioGroup && kind.Kind == "VirtualService":
 		return dialect{"http", istioSites, istioMatches, istioDestinations}, true
 	default:
@@ -113,11 +113,15 @@ func (r Rule) Match() string {
 
 // From returns the backends that answer the requests of which a site gets copies.
 func (r Rule) From(site Site) string {
-	from := r.dialect.from(r.Fields)
+	from := r.dialect.backends(r.Fields)
 	if site.Backend >= 0 && site.Backend < len(from) {
 		from = from[site.Backend : site.Backend+1]
 	}
-	return truncate(join(from), maxText)
+	names := make([]string, 0, len(from))
+	for _, backend := range from {
+		names = append(names, backend.String())
+	}
+	return truncate(join(names), maxText)
 }
 
 // number reads a number, whatever type a decoder gave it.

@@ -12,7 +12,7 @@ import (
 // accept finds what the gateways say of the objects that stand, whatever became of the newest ones.
 func (r *Reconciler) accept(s *scope) {
 	inventory := s.inventory()
-	watched := apply.WatchedVersions(s.manifests, inventory)
+	watched := r.watchedVersions(s, inventory)
 	verdicts := make([]routes.Verdict, 0, len(inventory))
 	for _, entry := range inventory {
 		live := r.Routes.Get(watched[apply.KeyOf(entry).GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name})

@@ -15,7 +15,8 @@ import (
 // restarted forgets what the process knew of the routes that the cluster holds.
 func (w *world) restarted(t *testing.T) {
 	t.Helper()
-	routes := apply.NewCache(t.Context(), apply.CacheOptions{Client: w.cluster, Mapper: w.reconciler.Executor.Mapper})
+	routes := apply.NewCache(t.Context(), apply.CacheOptions{Client: w.cluster, Mapper: w.reconciler.Executor.Mapper,
+		Versions: w.reconciler.Capabilities.Versions})
 	w.reconciler.Routes, w.reconciler.Executor.Cache = routes, routes
 }
 

@@ -3,6 +3,8 @@ package routingpolicy
 import (
 	"errors"
 	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -219,4 +221,98 @@ func TestWhatCanNotBeReadOfARouteIsNotMadeUp(t *testing.T) {
 	w.goes(t, "v2")
 	_, _ = w.reconcileOnce(t)
 	w.Expect(w.mirrors(t)).To(HaveExactElements(mirroredToV2, mirroredToV3))
+}
+
+// Of two mirrors that no request tells apart, what stands is that which may.
+func TestAMirrorThatIsWithheldBesideOneOfItsKind(t *testing.T) {
+	zero := strings.Replace(toV2, `"requestMirror": {`, `"requestMirror": {"percent": 0, `, 1)
+	policy := mirroring()
+	policy.Spec.Values = valuesOf(`{"rules": ` + rulesOf(zero+", "+toV2, toV3) + `}`)
+	w := newMirroredBy(t, policy)
+	w.settled(t, "True Succeeded: no mirror to web-v2:80: the mirror's own share is 0")
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf(toV2, toV3)))
+	w.Expect(w.mirrors(t)).To(HaveExactElements("web-v2:80 0% Withheld v2 ZeroPercent: no mirror to web-v2:80: the mirror's own share is 0", mirroredToV2, mirroredToV3))
+	w.written()
+	for intervals := range 3 {
+		w.clockAt(now.Add(time.Duration(intervals) * 11 * time.Minute))
+		result, err := w.reconcileOnce(t)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Expect(result.RequeueAfter).To(BeZero(), "nothing is tried again")
+		w.Expect(w.written()).To(BeEmpty(), "at rest")
+	}
+}
+
+// The read of a route that can't be watched fails once, as its variant has gone.
+func TestARouteThatCouldNotBeReadIsReadAgain(t *testing.T) {
+	w := newMirrored(t)
+	w.forbid(httpRoutes)
+	w.startedAgain(t, threeVariants())
+	w.settled(t, "False WatchFailed")
+	w.goes(t, "v2")
+	var failed atomic.Bool
+	w.cluster.PrependReactor("get", "httproutes", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return failed.CompareAndSwap(false, true), nil, apierrors.NewInternalError(errors.New("etcdserver: leader changed"))
+	})
+	_, err := w.reconcileOnce(t)
+	w.Expect(err).To(MatchError(HavePrefix("reading HTTPRoute web: ")), "for the reconcile to be repeated")
+	_, err = w.reconcileOnce(t)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
+}
+
+// A webhook puts a mirror into the first rule of whatever is written.
+func TestAMirrorThatOthersPutBack(t *testing.T) {
+	puts := eachRule(func(position int, rule map[string]any) {
+		if position == 0 {
+			backend := map[string]any{"name": "web-v2", "port": int64(80)}
+			rule["filters"] = []any{map[string]any{"type": "RequestMirror", "requestMirror": map[string]any{"backendRef": backend}}}
+		}
+	})
+	const (
+		message = "more is mirrored to web-v2:80 than may be: an admission policy or webhook changed it"
+		altered = "web-v2:80 100% Unconfirmed v2 Altered: " + message
+	)
+	for name, test := range map[string]struct {
+		spoil func(*iter8v1alpha1.RoutingPolicy)
+		ready string
+		// mirrors are those of the status, first and second what the first two reconciles write, and later what each does after an interval.
+		mirrors              []string
+		first, second, later []string
+	}{
+		"it was applied": {func(*iter8v1alpha1.RoutingPolicy) {}, "False Altered: " + message, []string{altered, mirroredToV3},
+			[]string{"apply web", "edit web", "status web"}, []string{"status web"}, []string{"edit web", "status web"}},
+		"its template doesn't parse": {brokenTemplate, "False RenderFailed", []string{altered, mirroredToV3},
+			[]string{"edit web", "status web"}, nil, []string{"edit web", "status web"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newMirrored(t)
+			w.change(t, test.spoil)
+			w.webhook = puts
+			w.goes(t, "v2")
+			_, _ = w.reconcileOnce(t)
+			w.Expect(w.written()).To(Equal(test.first))
+			w.Expect(w.ready(t)).To(HavePrefix(test.ready))
+			w.Expect(w.mirrors(t)).To(Equal(test.mirrors))
+			w.Expect(w.policy(t).Status.MirrorTargets).To(Equal("web-v2:80,web-v3:80"), "it stands")
+
+			_, _ = w.reconcileOnce(t)
+			w.Expect(w.written()).To(HaveExactElements(test.second))
+			result, err := w.reconcileOnce(t)
+			w.Expect(err).NotTo(HaveOccurred())
+			w.Expect(w.written()).To(BeEmpty(), "at rest")
+			w.Expect(result.RequeueAfter).To(Equal(10*time.Minute + time.Second))
+			w.Expect(w.ready(t)).To(HavePrefix(test.ready))
+			w.Expect(w.mirrors(t)).To(Equal(test.mirrors))
+
+			w.clockAt(now.Add(10*time.Minute + time.Second))
+			_, _ = w.reconcileOnce(t)
+			w.Expect(w.written()).To(Equal(test.later), "tried again")
+			w.Expect(w.mirrors(t)).To(Equal(test.mirrors))
+
+			w.webhook = nil
+			w.clockAt(now.Add(20*time.Minute + 2*time.Second))
+			_, _ = w.reconcileOnce(t)
+			w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
+		})
+	}
 }

@@ -25,18 +25,21 @@ const defaultInterval = 10 * time.Minute
 // lists goes.
 func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	const condition = iter8v1alpha1.ConditionApplied
-	kinds, _ := apply.Interests(s.manifests, s.recorded())
-	for _, kind := range kinds {
+	for _, kind := range r.kinds(s, s.recorded()) {
 		switch state := r.Routes.State(kind, s.policy.Namespace); {
 		case state.Pending(): // it was refused a moment ago
 			return hold
 		case errors.Is(state.Err, watch.ErrNotServed) && !s.renders(kind):
-			// With its kind, all objects in the inventory are gone.
+			// The objects in the inventory are looked up in another version, or are gone with their kind: see servedOtherwise.
 		case !state.Synced && errors.Is(state.Err, watch.ErrNotServed):
 			return s.fail(condition, iter8v1alpha1.ReasonKindNotServed, errors.New(apply.NotServed(kind)))
 		case !state.Synced:
 			return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, fmt.Errorf("%s can't be watched: %w", kind.GroupKind(), state.Err))
 		}
+	}
+	if err := r.servedOtherwise(s); err != nil {
+		s.err = err // no watch tells when it can be known
+		return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, err)
 	}
 	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
 	if err != nil {
@@ -57,12 +60,36 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	if len(result.Failures) == 0 && result.Aborted == nil && !s.subjectGone {
 		s.inputs = r.inputsDigest(s) + "+" + r.gatewaysDigest(s, s.manifests)
 	}
-	kinds, _ = apply.Interests(s.manifests, result.Inventory)
-	if unread := r.unread(kinds, s.policy.Namespace); unread != nil && s.reports[condition].status == metav1.ConditionTrue {
+	if unread := r.unread(r.kinds(s, result.Inventory), s.policy.Namespace); unread != nil && s.reports[condition].status == metav1.ConditionTrue {
 		// What was to be done is done, but nothing tells whether it still stands.
 		return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, unread)
 	}
 	return ended
+}
+
+// servedOtherwise returns an error where an object that leaves the inventory is of a kind whose known versions aren't served, and the
+// cluster serves it in another version, or may do so. Nothing is forgotten that may stand: what no watch shows is gone only with its kind,
+// of which the cluster is asked then.
+func (r *Reconciler) servedOtherwise(s *scope) error {
+	watched := r.watchedVersions(s, s.recorded())
+	asked := map[schema.GroupKind]bool{}
+	for _, entry := range s.recorded() {
+		key := apply.KeyOf(entry)
+		state := r.Routes.State(watched[key.GroupKind], s.policy.Namespace)
+		if asked[key.GroupKind] || s.rendersObject(key) || !errors.Is(state.Err, watch.ErrNotServed) {
+			continue
+		}
+		asked[key.GroupKind] = true
+		versions, err := r.Capabilities.Ask(key.GroupKind)
+		switch {
+		case err != nil:
+			return fmt.Errorf("asking in which versions %s is served: %w", key.GroupKind, err)
+		case len(versions) > 0:
+			return fmt.Errorf("%s %s can't be looked up: %s is not watched yet in a version that is served (%s)",
+				entry.Kind, entry.Name, key.GroupKind, strings.Join(versions, ", "))
+		}
+	}
+	return nil
 }
 
 // toApply returns the manifests as they were gated.
@@ -105,6 +132,9 @@ func (s *scope) recordResult(result apply.Result) outcome {
 	}
 	messages := make([]string, 0, len(result.Failures))
 	for _, f := range result.Failures {
+		if !f.Until.IsZero() {
+			s.retryAfter(f.Until.Sub(s.now))
+		}
 		messages = append(messages, f.Message)
 	}
 	failure := errors.New(strings.Join(messages, "; "))
@@ -114,6 +144,19 @@ func (s *scope) recordResult(result apply.Result) outcome {
 		s.retryAfter(interval(s.policy)) // what refused may be an admission policy, of whose changes there is no event
 	}
 	return s.fail(condition, result.Reason(), failure)
+}
+
+// contend finds the objects that others change back as often as they are put right, and has the status say so until that is over.
+func (r *Reconciler) contend(s *scope) {
+	var fights []string
+	for _, entry := range s.inventory() {
+		about, over := r.Executor.Contended(entry.UID, s.now)
+		if !over.IsZero() {
+			fights = append(fights, about.String())
+			s.retryAfter(over.Sub(s.now))
+		}
+	}
+	s.contended = strings.Join(fights, "; ")
 }
 
 // interval is how often a policy that is refused is tried again.

@@ -3,6 +3,7 @@ package routingpolicy
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -19,8 +20,13 @@ import (
 	"iter8.tools/operator/controllers/notify"
 )
 
-// capabilitiesInterval is how often the cluster is asked what it serves.
-const capabilitiesInterval = time.Minute
+// How often the cluster is asked what it serves; and where a kind isn't served in the versions that policies know, how soon after the
+// last time at the latest, and how soon at all: what it lists as served follows a CustomResourceDefinition with a delay.
+const (
+	capabilitiesInterval = time.Minute
+	unservedInterval     = 5 * time.Second
+	unservedDelay        = time.Second
+)
 
 // Capabilities knows in which versions the cluster serves the kinds that policies may render, and which version of Kubernetes it is. It
 // asks once at the start and from then on in the background, so that no reconcile has to.
@@ -28,16 +34,23 @@ type Capabilities struct {
 	discovery discovery.DiscoveryInterface
 	kinds     []schema.GroupKind
 	notify    func(types.NamespacedName)
+	// unserved takes that a kind isn't served in the versions that policies know.
+	unserved chan struct{}
 
 	mu    sync.Mutex
 	last  desired.Cluster
 	known bool
+	// versions are those in which each kind is served: of the kinds, and of others that Versions or Ask was called with.
+	versions map[schema.GroupKind][]string
+	// wanted are kinds that Versions or Ask was called with before it was known in which versions they are served.
+	wanted map[schema.GroupKind]bool
 }
 
 // NewCapabilities returns Capabilities of some kinds. It calls notify with notify.All whenever the answer has changed, which
 // must not block.
 func NewCapabilities(client discovery.DiscoveryInterface, kinds []schema.GroupKind, notify func(types.NamespacedName)) *Capabilities {
-	return &Capabilities{discovery: client, kinds: kinds, notify: notify}
+	return &Capabilities{discovery: client, kinds: kinds, notify: notify, unserved: make(chan struct{}, 1),
+		versions: map[schema.GroupKind][]string{}, wanted: map[schema.GroupKind]bool{}}
 }
 
 // Cluster returns "group/version" and "group/version/Kind" of what is served, sorted, and the version of Kubernetes. It asks for that only
@@ -52,26 +65,83 @@ func (c *Capabilities) Cluster() (desired.Cluster, error) {
 	return c.refresh()
 }
 
+// Versions returns in which versions a kind is served, as far as that is known; it doesn't ask, but has it asked soon. Where there are
+// others by then, or it wasn't known at all, notify is called.
+func (c *Capabilities) Versions(kind schema.GroupKind) []string {
+	select {
+	case c.unserved <- struct{}{}:
+	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.want(kind)
+	return c.versions[kind]
+}
+
+// want has the versions of a kind asked for from now on. The mutex must be held.
+func (c *Capabilities) want(kind schema.GroupKind) {
+	if _, known := c.versions[kind]; !known {
+		c.wanted[kind] = true
+	}
+}
+
+// Ask asks the cluster in which versions it serves a kind, for what is too important to go by an answer of a minute ago.
+func (c *Capabilities) Ask(kind schema.GroupKind) ([]string, error) {
+	c.mu.Lock()
+	c.want(kind)
+	c.mu.Unlock()
+	if _, err := c.refresh(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.versions[kind], nil
+}
+
 // Start keeps the answer fresh until the context ends.
 func (c *Capabilities) Start(ctx context.Context) error {
-	wait.JitterUntilWithContext(ctx, func(ctx context.Context) {
+	for {
+		select {
+		case <-c.unserved: // which the answer is for
+		default:
+		}
 		if _, err := c.refresh(); err != nil {
 			log.FromContext(ctx).Error(err, "Asking what the cluster serves")
 		}
-	}, capabilitiesInterval, 0.1, true)
-	return nil
+		asked := time.Now()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait.Jitter(capabilitiesInterval, 0.1)):
+		case <-c.unserved:
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(max(unservedDelay, unservedInterval-time.Since(asked))):
+			}
+		}
+	}
 }
 
 // NeedLeaderElection keeps the answer of a standby fresh.
 func (c *Capabilities) NeedLeaderElection() bool { return false }
 
 func (c *Capabilities) refresh() (desired.Cluster, error) {
-	cluster, err := c.ask()
+	c.mu.Lock()
+	kinds := slices.Concat(c.kinds, slices.Collect(maps.Keys(c.versions)), slices.Collect(maps.Keys(c.wanted)))
+	c.mu.Unlock()
+	cluster, versions, err := c.ask(kinds)
 	if err != nil {
 		return desired.Cluster{}, err
 	}
 	c.mu.Lock()
 	changed := c.known && !reflect.DeepEqual(c.last, cluster)
+	for _, kind := range kinds {
+		before, known := c.versions[kind]
+		changed = changed || c.wanted[kind] || known && !slices.Equal(before, versions[kind])
+		c.versions[kind] = versions[kind]
+		delete(c.wanted, kind)
+	}
 	c.last, c.known = cluster, true
 	c.mu.Unlock()
 	if changed {
@@ -80,31 +150,32 @@ func (c *Capabilities) refresh() (desired.Cluster, error) {
 	return cluster, nil
 }
 
-func (c *Capabilities) ask() (desired.Cluster, error) {
-	served, err := c.apiVersions()
+func (c *Capabilities) ask(kinds []schema.GroupKind) (desired.Cluster, map[schema.GroupKind][]string, error) {
+	versions, err := c.versionsOf(kinds)
 	if err != nil {
-		return desired.Cluster{}, err
+		return desired.Cluster{}, nil, err
 	}
 	version, err := c.discovery.ServerVersion()
 	if err != nil {
-		return desired.Cluster{}, fmt.Errorf("asking for the version of Kubernetes: %w", err)
+		return desired.Cluster{}, nil, fmt.Errorf("asking for the version of Kubernetes: %w", err)
 	}
 	parsed, err := utilversion.ParseGeneric(version.GitVersion)
 	if err != nil {
-		return desired.Cluster{}, fmt.Errorf("the version of Kubernetes, %q: %w", version.GitVersion, err)
+		return desired.Cluster{}, nil, fmt.Errorf("the version of Kubernetes, %q: %w", version.GitVersion, err)
 	}
 	// What charts choose by is the minor version. A patch of the control plane renders nothing anew.
-	return desired.Cluster{APIVersions: served, KubeVersion: fmt.Sprintf("v%d.%d.0", parsed.Major(), parsed.Minor())}, nil
+	return desired.Cluster{APIVersions: c.apiVersions(versions), KubeVersion: fmt.Sprintf("v%d.%d.0", parsed.Major(), parsed.Minor())}, versions, nil
 }
 
-func (c *Capabilities) apiVersions() ([]string, error) {
+// versionsOf returns the versions in which each kind is served, as the cluster lists them: the preferred one first.
+func (c *Capabilities) versionsOf(kinds []schema.GroupKind) (map[schema.GroupKind][]string, error) {
 	groups, err := c.discovery.ServerGroups()
 	if err != nil {
 		return nil, fmt.Errorf("listing API groups: %w", err)
 	}
-	var versions []string
+	versions := map[schema.GroupKind][]string{}
 	for _, group := range groups.Groups {
-		if !slices.ContainsFunc(c.kinds, func(k schema.GroupKind) bool { return k.Group == group.Name }) {
+		if !slices.ContainsFunc(kinds, func(k schema.GroupKind) bool { return k.Group == group.Name }) {
 			continue
 		}
 		for _, version := range group.Versions {
@@ -112,18 +183,26 @@ func (c *Capabilities) apiVersions() ([]string, error) {
 			if err != nil {
 				return nil, fmt.Errorf("listing resources of %s: %w", version.GroupVersion, err)
 			}
-			served := false
-			for _, resource := range resources.APIResources {
-				if slices.Contains(c.kinds, schema.GroupKind{Group: group.Name, Kind: resource.Kind}) {
-					versions = append(versions, version.GroupVersion+"/"+resource.Kind)
-					served = true
+			for _, resource := range resources.APIResources { // subresources have the kind too
+				kind := schema.GroupKind{Group: group.Name, Kind: resource.Kind}
+				if slices.Contains(kinds, kind) && !slices.Contains(versions[kind], version.Version) {
+					versions[kind] = append(versions[kind], version.Version)
 				}
-			}
-			if served {
-				versions = append(versions, version.GroupVersion)
 			}
 		}
 	}
-	slices.Sort(versions)
-	return slices.Compact(versions), nil
+	return versions, nil
+}
+
+// apiVersions returns "group/version" and "group/version/Kind" of the kinds that policies may render, sorted.
+func (c *Capabilities) apiVersions(versions map[schema.GroupKind][]string) []string {
+	var served []string
+	for _, kind := range c.kinds {
+		for _, version := range versions[kind] {
+			groupVersion := schema.GroupVersion{Group: kind.Group, Version: version}.String()
+			served = append(served, groupVersion, groupVersion+"/"+kind.Kind)
+		}
+	}
+	slices.Sort(served)
+	return slices.Compact(served)
 }

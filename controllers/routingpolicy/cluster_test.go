@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -123,10 +124,19 @@ func (w *world) store(u *unstructured.Unstructured) (bool, runtime.Object, error
 	w.version++
 	version := w.version
 	w.mu.Unlock()
+	generation := version
 	if w.webhook != nil {
 		w.webhook(u)
 	}
-	u.SetGeneration(version)
+	if stored := w.route(u.GetName()); stored != nil {
+		if status, ok := stored.Object["status"]; ok {
+			u.Object["status"] = status // which is another resource's
+		}
+		if equality.Semantic.DeepEqual(stored.Object["spec"], u.Object["spec"]) {
+			generation = stored.GetGeneration()
+		}
+	}
+	u.SetGeneration(generation)
 	u.SetResourceVersion(fmt.Sprint(version))
 	tracker := w.cluster.Tracker()
 	if err := tracker.Create(httpRoutes, u, u.GetNamespace()); err == nil {

@@ -12,7 +12,8 @@ import (
 
 // followRoutes has the policy notified of the objects that it is to apply and has applied, which are known from then on.
 func (r *Reconciler) followRoutes(_ context.Context, s *scope) outcome {
-	kinds, keys := apply.Interests(s.manifests, s.policy.Status.Applied)
+	kinds := r.kinds(s, s.policy.Status.Applied)
+	_, keys := apply.Interests(s.manifests, s.policy.Status.Applied)
 	r.Routes.Follow(s.name(), kinds, keys)
 	if slices.ContainsFunc(kinds, func(kind schema.GroupVersionKind) bool { return r.Routes.State(kind, s.policy.Namespace).Pending() }) {
 		return hold
@@ -44,4 +45,15 @@ func (r *Reconciler) unlisted(s *scope, kinds []schema.GroupVersionKind) []iter8
 		}
 	}
 	return missing
+}
+
+// kinds returns those that are rendered or listed in an inventory, in the versions that are followed.
+func (r *Reconciler) kinds(s *scope, inventory []iter8v1alpha1.AppliedObject) []schema.GroupVersionKind {
+	kinds, _ := apply.Interests(s.manifests, inventory)
+	return r.Routes.Versions(kinds, s.policy.Namespace)
+}
+
+// watchedVersions returns the version in which the objects of each of these kinds are looked up, whatever is rendered.
+func (r *Reconciler) watchedVersions(s *scope, inventory []iter8v1alpha1.AppliedObject) map[schema.GroupKind]schema.GroupVersionKind {
+	return r.Routes.WatchedVersions(s.policy.Namespace, s.manifests, inventory)
 }

@@ -74,6 +74,9 @@ func TestWhatAPolicyControlsIsFoundAgainWithoutItsInventory(t *testing.T) {
 	anothers.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "iter8.tools/v1alpha1", Kind: "RoutingPolicy", Name: "b", UID: "b", Controller: new(true)}})
 	w.Expect(w.cluster.Tracker().Create(httpRoutes, anothers, "test")).To(Succeed())
 	w.written()
+	w.Eventually(func() int {
+		return len(w.reconciler.Routes.Controlled(httpRoutes.GroupVersion().WithKind("HTTPRoute"), "test", w.policy(t).UID))
+	}).Should(Equal(3), "as the watch shows")
 
 	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Templates = p.Spec.Templates[:2] })
 	spoilt := w.policy(t)
@@ -83,5 +86,5 @@ func TestWhatAPolicyControlsIsFoundAgainWithoutItsInventory(t *testing.T) {
 	w.Expect(w.route("one")).NotTo(BeNil())
 	w.Expect(w.route("three")).To(BeNil())
 	w.Expect(w.route("another's")).NotTo(BeNil())
-	w.Expect(w.written()).To(Equal([]string{"apply one", "apply two", "delete three", "status one,two"}))
+	w.Expect(w.written()).To(Equal([]string{"dry-run one", "dry-run two", "apply one", "apply two", "delete three", "status one,two"}))
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
@@ -30,32 +33,35 @@ func (r *Reconciler) gate(_ context.Context, s *scope) outcome {
 
 // decide decides about the mirrors of routes in a state of the variants.
 func (r *Reconciler) decide(s *scope, state desired.State, objects []*unstructured.Unstructured) mirrors.Decisions {
+	return mirrors.Decide(r.decisionInput(s, state, objects))
+}
+
+func (r *Reconciler) decisionInput(s *scope, state desired.State, objects []*unstructured.Unstructured) mirrors.Input {
 	input := mirrors.Input{Namespace: s.policy.Namespace}
 	if s.subject != nil {
 		input = state.Mirrors()
 	}
 	input.Manifests, input.Lacks = objects, r.lacks(s, objects)
-	input.Withheld = append(s.withheldAsAltered(), s.withheld...)
+	input.Withheld = append(r.withheldByOthers(s), s.withheld...)
 	for _, standing := range r.standing(s) {
 		for _, m := range asTheyStand(standing.object, s.policy.Namespace) {
 			input.Standing = append(input.Standing, m.Mirror)
 		}
 	}
-	return mirrors.Decide(input)
+	return input
+}
+
+// withheldByOthers are the mirrors that others keep out: who alters them on the way to the cluster, and gateways.
+func (r *Reconciler) withheldByOthers(s *scope) []mirrors.Withholding {
+	return append(s.withheldAsAltered(), r.tried(s).refused...)
 }
 
 // withheldAsAltered are the mirrors that others took out or widened: they are tried again after a change of the spec, and with each
 // interval.
 func (s *scope) withheldAsAltered() []mirrors.Withholding {
-	if s.policy.Status.ObservedGeneration != s.policy.Generation {
-		return nil
-	}
 	var withheld []mirrors.Withholding
 	for _, m := range s.policy.Status.Mirrors {
-		if m.Reason != iter8v1alpha1.ReasonAltered || m.Since == nil {
-			continue
-		}
-		if left := m.Since.Add(interval(s.policy)).Sub(s.now); left > 0 {
+		if left := s.alteredFor(m); left > 0 {
 			s.retryAfter(left + time.Second) // what is kept of the time is whole seconds
 			withheld = append(withheld, mirrors.Withholding{Route: m.Route, To: m.To, Reason: m.Reason, Message: alteration})
 		}
@@ -63,13 +69,21 @@ func (s *scope) withheldAsAltered() []mirrors.Withholding {
 	return withheld
 }
 
+// alteredFor returns for how long a mirror of the status counts as altered yet.
+func (s *scope) alteredFor(m iter8v1alpha1.Mirror) time.Duration {
+	if m.Reason != iter8v1alpha1.ReasonAltered || m.Since == nil || s.policy.Status.ObservedGeneration != s.policy.Generation {
+		return 0
+	}
+	return m.Since.Add(interval(s.policy)).Sub(s.now)
+}
+
 const alteration = "an admission policy or webhook changed it"
 
 // checkTimeout is how long a check may take. One that takes longer is made again.
 const checkTimeout = 10 * time.Second
 
-// check has the apiserver check the objects with all the mirrors that they have once every variant is available, so that what it
-// refuses is refused when the spec comes and not when a variant does. What it has accepted once is not checked again. What Iter8's
+// check has the apiserver check the objects before the first of several is applied, and with all the mirrors that they have once every variant is
+// available, so that what it refuses is refused when the spec comes and not when a variant does. What it has accepted once for a spec is not checked again. What Iter8's
 // ConfigMaps render is not checked at all: it goes on in each state in which it did.
 func (r *Reconciler) check(ctx context.Context, s *scope) outcome {
 	digest := s.checkedDigest()
@@ -77,6 +91,39 @@ func (r *Reconciler) check(ctx context.Context, s *scope) outcome {
 		s.checked = digest
 		return advance
 	}
+	all, ended := r.withEveryVariant(s)
+	if ended != advance {
+		return ended
+	}
+	if !r.knowsStanding(s) {
+		return advance // nothing is applied, and what isn't known can't be planned with
+	}
+	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
+	if err != nil {
+		return s.fail(iter8v1alpha1.ConditionApplied, iter8v1alpha1.ReasonApplyFailed, err)
+	}
+	// What may not stand doesn't wait for the answers.
+	withdraw := sync.OnceFunc(func() { r.withdraw(ctx, s) })
+	request := apply.Request{Owner: s.owner(), Manifests: s.gated.Manifests, Inventory: s.recorded(), Account: account}
+	if failed := r.Executor.CheckPlan(ctx, request, withdraw); failed != nil {
+		return s.refused(failed)
+	}
+	request.Manifests = all
+	bounded, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	switch checked, failed := r.Executor.Check(bounded, request, s.gated.Manifests, withdraw); {
+	case failed != nil:
+		return s.refused(failed)
+	case checked:
+		s.checked = digest
+	default:
+		s.retryAfter(interval(s.policy))
+	}
+	return advance
+}
+
+// withEveryVariant returns the manifests as they are to be applied once every variant is available.
+func (r *Reconciler) withEveryVariant(s *scope) ([]*unstructured.Unstructured, outcome) {
 	all := s.state.Available()
 	manifests := s.manifests
 	if !s.state.Stateless() {
@@ -86,38 +133,34 @@ func (r *Reconciler) check(ctx context.Context, s *scope) outcome {
 		}
 		switch {
 		case errors.Is(err, render.ErrPending):
-			return hold
+			return nil, hold
 		case err != nil:
-			return s.fail(iter8v1alpha1.ConditionRendered, iter8v1alpha1.ReasonRenderFailed, fmt.Errorf("with every variant available: %w", err))
+			return nil, s.fail(iter8v1alpha1.ConditionRendered, iter8v1alpha1.ReasonRenderFailed, fmt.Errorf("with every variant available: %w", err))
 		}
 		if violations := r.violations(s, manifests); len(violations) > 0 {
-			return s.fail(iter8v1alpha1.ConditionRendered, iter8v1alpha1.ReasonForbiddenManifest,
+			return nil, s.fail(iter8v1alpha1.ConditionRendered, iter8v1alpha1.ReasonForbiddenManifest,
 				fmt.Errorf("with every variant available: %s", strings.Join(violations, "; ")))
 		}
 	}
 	gated, err := mirrors.Gate(manifests, r.decide(s, all, manifests))
 	if err != nil {
-		return s.fail(iter8v1alpha1.ConditionRendered, iter8v1alpha1.ReasonInvalidMirror, fmt.Errorf("with every variant available: %w", s.state.Explained(err)))
+		return nil, s.fail(iter8v1alpha1.ConditionRendered, iter8v1alpha1.ReasonInvalidMirror, fmt.Errorf("with every variant available: %w", s.state.Explained(err)))
 	}
-	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
-	if err != nil {
-		return s.fail(iter8v1alpha1.ConditionApplied, iter8v1alpha1.ReasonApplyFailed, err)
-	}
-	// What may not stand doesn't wait for the answers.
-	withdraw := sync.OnceFunc(func() { r.withdraw(ctx, s) })
-	bounded, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	request := apply.Request{Owner: s.owner(), Manifests: gated.Manifests, Inventory: s.recorded(), Account: account}
-	switch checked, refused := r.Executor.Check(bounded, request, s.gated.Manifests, withdraw); {
-	case refused != nil:
-		s.retryAfter(interval(s.policy))
-		return s.fail(iter8v1alpha1.ConditionApplied, refused.Reason, errors.New(refused.Message))
-	case checked:
-		s.checked = digest
-	default:
-		s.retryAfter(interval(s.policy))
-	}
-	return advance
+	return gated.Manifests, advance
+}
+
+// refused records why the apiserver wouldn't take what is to be applied.
+func (s *scope) refused(why *apply.Failure) outcome {
+	s.retryAfter(interval(s.policy)) // what refused may be an admission policy
+	return s.fail(iter8v1alpha1.ConditionApplied, why.Reason, errors.New(why.Message))
+}
+
+// knowsStanding reports whether the kinds that are rendered can be read as they are, and it is known what stands of them and of those that
+// were applied, in whatever version these are looked up.
+func (r *Reconciler) knowsStanding(s *scope) bool {
+	kinds, _ := apply.Interests(s.manifests, nil)
+	kinds = slices.AppendSeq(kinds, maps.Values(r.watchedVersions(s, s.recorded())))
+	return !slices.ContainsFunc(kinds, func(kind schema.GroupVersionKind) bool { return !r.Routes.State(kind, s.policy.Namespace).Synced })
 }
 
 // checkedDigest stands for what the objects with every mirror in them depend on.

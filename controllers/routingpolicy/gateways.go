@@ -10,28 +10,42 @@ import (
 	"iter8.tools/operator/controllers/routes"
 )
 
-// followGateways has the policy notified of the Gateways that its routes attach to, which are known from then on where a mirror
-// depends on them.
+// followGateways has the policy notified of the Gateways that its routes attach to, as they are rendered and as they stand. Those of
+// what is rendered are known from then on where a mirror depends on them.
 func (r *Reconciler) followGateways(_ context.Context, s *scope) outcome {
-	return r.followGatewaysOf(s, s.manifests)
+	return r.followGatewaysOf(s, s.manifests, objectsOf(r.standing(s)))
 }
 
-func (r *Reconciler) followGatewaysOf(s *scope, objects []*unstructured.Unstructured) outcome {
-	var attached []routes.Attachment
-	mirrored := false
-	for _, o := range objects {
-		for _, gateway := range routes.Attachments(o, s.policy.Namespace) {
-			if !slices.Contains(attached, gateway) {
-				attached = append(attached, gateway)
-			}
-			mirrored = mirrored || len(routes.Mirrors(o)) > 0
-		}
-	}
-	r.Gateways.Follow(s.name(), attached)
+// followGatewaysOf follows the Gateways of objects, and of further ones that don't wait for theirs to be known.
+func (r *Reconciler) followGatewaysOf(s *scope, objects, further []*unstructured.Unstructured) outcome {
+	attached := s.attachments(objects)
+	r.Gateways.Follow(s.name(), union(attached, s.attachments(further)))
+	mirrored := slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool {
+		return len(routes.Attachments(o, s.policy.Namespace)) > 0 && len(routes.Mirrors(o)) > 0
+	})
 	if mirrored && r.Gateways.Pending(attached) {
 		return hold
 	}
 	return advance
+}
+
+// attachments returns what objects attach to, each once.
+func (s *scope) attachments(objects []*unstructured.Unstructured) []routes.Attachment {
+	var attached []routes.Attachment
+	for _, o := range objects {
+		attached = union(attached, routes.Attachments(o, s.policy.Namespace))
+	}
+	return attached
+}
+
+// union returns a list, and what it lacks of another one.
+func union(all, further []routes.Attachment) []routes.Attachment {
+	for _, attachment := range further {
+		if !slices.Contains(all, attachment) {
+			all = append(all, attachment)
+		}
+	}
+	return all
 }
 
 // lacks returns what the gateways of routes lack for their mirrors, and what controllers that report on those that stand do.

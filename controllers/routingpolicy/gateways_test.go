@@ -12,6 +12,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/gateways"
 	"iter8.tools/operator/controllers/routes"
 	"iter8.tools/operator/controllers/watch"
 )
@@ -117,6 +118,7 @@ func TestWhatIsWithheldIsToldAndTheRestIsApplied(t *testing.T) {
 	policy := templated("web")
 	policy.Spec.Templates[0].Template = edged(mirrorTo("name: v2, port: 80", ""), mirrorTo("name: v3, port: 80", ", percent: 5"))
 	w := newWorld(t, simple(), policy)
+	w.Expect(w.cluster.Tracker().Create(services, aService("v1"), "test")).To(Succeed())
 	w.attached(t, "{name: HTTPRouteRequestMirror}, {name: HTTPRouteRequestMultipleMirrors}")
 	got := w.settled(t, "False UnsupportedByGateway: no mirror to v3:80: ")
 	w.Expect(got.Status.Conditions).To(ContainElement(And(HaveField("Type", "Applied"), HaveField("Status", metav1.ConditionTrue))))
@@ -137,4 +139,53 @@ func TestWhatAHostileChartRendersIsNotWatched(t *testing.T) {
 		w.Expect(action.GetResource()).NotTo(Equal(secrets))
 	}
 	w.Expect(w.reconciler.Routes.State(httpRoutes.GroupVersion().WithKind("HTTPRoute"), "test").Synced).To(BeTrue(), "what stands is")
+}
+
+// What is rendered says nothing of the Gateway of a route that stands.
+func TestAMirrorGoesWhereTheGatewayOfWhatStandsIsFoundToLackIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(*testing.T, *world)
+		// next is what the next reconcile says of the mirror.
+		next string
+	}{
+		"nothing is rendered": {func(t *testing.T, w *world) {
+			w.change(t, brokenTemplate)
+			w.settled(t, "False RenderFailed")
+		}, "UnsupportedByGateway"},
+		"nothing is rendered by another process": {func(t *testing.T, w *world) {
+			w.change(t, brokenTemplate)
+			w.startedAgain(t, threeVariants())
+			w.reconciler.Gateways = gateways.New(t.Context(), gateways.Options{Client: w.cluster, Mapper: w.reconciler.Executor.Mapper})
+			w.settled(t, "False RenderFailed")
+		}, "UnsupportedByGateway"},
+		"what is rendered attaches to another one, and is refused": {func(t *testing.T, w *world) {
+			w.answer("apply web", invalid("no"))
+			w.answer("dry-run web", invalid("no"))
+			w.change(t, func(p *iter8v1alpha1.RoutingPolicy) {
+				p.Spec.Templates[0].Template = strings.Replace(p.Spec.Templates[0].Template, "name: edge", "name: another", 1)
+			})
+			w.settled(t, "False Rejected")
+		}, "NotApplied"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := templated("web")
+			policy.Spec.Templates[0].Template = strings.Replace(edged(mirrorTo("name: web-v2, port: 80", "")), "{name: v1, ", "{name: web-v1, ", 1)
+			w := newMirroredBy(t, policy)
+			w.attached(t, "")
+			w.settled(t, "True Succeeded: 1 object applied")
+			w.Expect(routes.Mirrors(w.route("web"))).To(HaveLen(1))
+			test.spoil(t, w)
+			w.Expect(routes.Mirrors(w.route("web"))).To(HaveLen(1))
+
+			class := manifest(t, "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: shiny}, spec: {controllerName: traefik.io/gateway-controller}}")
+			w.Expect(w.cluster.Tracker().Update(gatewayClasses, class, "")).To(Succeed())
+			w.Eventually(func() any {
+				_, _ = w.reconcileOnce(t)
+				return routes.Mirrors(w.route("web"))
+			}).Should(BeEmpty())
+			w.Expect(w.mirrors(t)).To(HaveExactElements(HavePrefix("web-v2:80 0% Withheld v2 UnsupportedByGateway: no mirror to web-v2:80: ")))
+			_, _ = w.reconcileOnce(t)
+			w.Expect(w.mirrors(t)).To(HaveExactElements(HavePrefix("web-v2:80 0% Withheld v2 " + test.next + ": no mirror to web-v2:80: ")))
+		})
+	}
 }

@@ -22,7 +22,7 @@ import (
 var plain = fstest.MapFS{
 	"plain/Chart.yaml": {Data: []byte("{apiVersion: v2, name: plain, version: 1.0.0, annotations: {iter8.tools/stateless: \"true\"}}")},
 	"plain/templates/route.yaml": {Data: []byte("{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, " +
-		"metadata: {name: {{ .Values.iter8.subject.name }} }, spec: {rules: {{ toJson .Values.rules }} } }\n" +
+		"metadata: {name: {{ .Values.iter8.subject.name }} }, spec: { {{ with .Values.parentRefs }}parentRefs: {{ toJson . }}, {{ end }}rules: {{ toJson .Values.rules }} } }\n" +
 		"{{ range .Values.others }}---\n" + aRoute("{{ . }}", "") + "\n{{ end }}")},
 	"plain/values.schema.json": {Data: []byte(`{"type": "object", "properties": {"rules": {"type": "array"}}}`)},
 }
@@ -75,6 +75,7 @@ func aService(name string) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": "Service",
 		"metadata": map[string]any{"namespace": "test", "name": name, "labels": map[string]any{iter8v1alpha1.DetectLabel: "true"}},
+		"spec":     map[string]any{"ports": []any{map[string]any{"name": "http", "port": int64(80)}}},
 	}}
 }
 

@@ -1,6 +1,7 @@
 package routingpolicy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -41,30 +42,37 @@ type mirrorReport struct {
 	withdrawn []mirrors.Mirror
 	// applied reports whether a route stands as it was rendered.
 	applied func(route string) bool
+	// edited are the routes that were edited beside that.
+	edited map[string]bool
 	// previous are those of the status, and explain says why one of them that isn't known to be asked for now is withheld.
 	previous []iter8v1alpha1.Mirror
 	explain  func(iter8v1alpha1.Mirror) (reason, message string)
-	now      time.Time
+	// trials are those of mirrors that a gateway hasn't confirmed.
+	trials trials
+	now    time.Time
 }
 
 // mirrors returns what the status says of every mirror, in the order of the routes.
 func (r mirrorReport) mirrors() []iter8v1alpha1.Mirror {
 	left := slices.Clone(r.standing)
-	var all []iter8v1alpha1.Mirror
-	for _, asked := range r.asked {
-		all = append(all, r.outcome(asked, &left))
+	outcomes := make([]iter8v1alpha1.Mirror, len(r.asked))
+	for _, withheld := range []bool{false, true} { // one that is withheld may have the key of one that stands
+		for i, asked := range r.asked {
+			if asked.Withheld() == withheld {
+				outcomes[i] = r.outcome(asked, &left)
+			}
+		}
 	}
-	all = append(all, left...)
+	all := slices.Concat(outcomes, left)
 	for _, m := range r.withdrawn {
 		if !slices.ContainsFunc(all, func(other iter8v1alpha1.Mirror) bool { return keyOf(other) == keyOf(m.Mirror) }) {
 			all = append(all, withheld(m.Mirror, m.Reason, m.Message))
 		}
 	}
-	if r.asked == nil {
-		all = append(all, r.remembered(all)...)
-	}
+	all = append(all, r.remembered(all)...)
 	for i := range all {
 		all[i].Since = r.since(all[i])
+		r.trials.record(&all[i], r.previous)
 	}
 	return all
 }
@@ -75,17 +83,24 @@ func (r mirrorReport) outcome(asked mirrors.Mirror, left *[]iter8v1alpha1.Mirror
 	stands := false
 	for _, key := range keys {
 		if i := slices.IndexFunc(*left, func(s iter8v1alpha1.Mirror) bool { return keyOf(s) == key }); i >= 0 {
-			m.Percent, m.State, stands = (*left)[i].Percent, (*left)[i].State, true
+			m.Percent, m.State, m.UnknownSince, stands = (*left)[i].Percent, (*left)[i].State, (*left)[i].UnknownSince, true
+			if (*left)[i].Reason != "" {
+				m.Reason, m.Message = (*left)[i].Reason, (*left)[i].Message
+			}
+			if before := variantOf(r.previous, m); before != "" && !r.applied(m.Route) {
+				m.Variant = before // of which it was applied
+			}
 			*left = slices.Delete(*left, i, i+1)
 		}
 	}
 	if stands {
 		return m
 	}
-	if was, ok := r.lastKnown(m); ok && r.unread[m.Route] {
+	if was, ok := r.lastKnown(asked); ok && r.unread[m.Route] {
 		return was
 	}
 	if i := slices.IndexFunc(r.withdrawn, func(w mirrors.Mirror) bool { return slices.Contains(keys, keyOf(w.Mirror)) }); i >= 0 && !asked.Withheld() {
+		m.Variant = cmp.Or(r.withdrawn[i].Variant, m.Variant)
 		return withheld(m, r.withdrawn[i].Reason, r.withdrawn[i].Message)
 	}
 	switch {
@@ -112,24 +127,35 @@ func (r mirrorReport) keysOf(asked mirrors.Mirror) []mirrorKey {
 	return keys
 }
 
-// lastKnown returns what the status has of a mirror.
-func (r mirrorReport) lastKnown(m iter8v1alpha1.Mirror) (iter8v1alpha1.Mirror, bool) {
-	i := slices.IndexFunc(r.previous, func(was iter8v1alpha1.Mirror) bool { return keyOf(was) == keyOf(m) })
-	if i < 0 {
-		return iter8v1alpha1.Mirror{}, false
+// lastKnown returns what the status has of a mirror: of several with its key, one that was withheld too, or stood too.
+func (r mirrorReport) lastKnown(asked mirrors.Mirror) (iter8v1alpha1.Mirror, bool) {
+	var first iter8v1alpha1.Mirror
+	known := false
+	for _, was := range r.previous {
+		switch {
+		case keyOf(was) != keyOf(asked.Mirror):
+		case (was.State == iter8v1alpha1.MirrorWithheld) == asked.Withheld():
+			return was, true
+		case !known:
+			first, known = was, true
+		}
 	}
-	return r.previous[i], true
+	return first, known
 }
 
-// remembered are the mirrors of the status that don't stand, while it isn't known what is asked for.
+// remembered are the mirrors of the status that aren't known to stand: those that may, and while it isn't known what is asked for
+// all of them.
 func (r mirrorReport) remembered(known []iter8v1alpha1.Mirror) []iter8v1alpha1.Mirror {
 	var all []iter8v1alpha1.Mirror
 	for _, m := range r.previous {
 		if slices.ContainsFunc(known, func(other iter8v1alpha1.Mirror) bool { return keyOf(other) == keyOf(m) }) {
 			continue
 		}
-		if r.unread[m.Route] {
+		switch {
+		case r.unread[m.Route] && (r.asked == nil || m.State != iter8v1alpha1.MirrorWithheld):
 			all = append(all, m)
+			continue
+		case r.asked != nil:
 			continue
 		}
 		reason, message := r.explain(m)
@@ -142,7 +168,7 @@ func (r mirrorReport) remembered(known []iter8v1alpha1.Mirror) []iter8v1alpha1.M
 const maxMessage = 1024
 
 func withheld(m iter8v1alpha1.Mirror, reason, message string) iter8v1alpha1.Mirror {
-	m.Percent, m.State, m.Reason, m.Message = "0", iter8v1alpha1.MirrorWithheld, reason, conditions.Truncate(message, maxMessage)
+	m.Percent, m.State, m.UnknownSince, m.Reason, m.Message = "0", iter8v1alpha1.MirrorWithheld, nil, reason, conditions.Truncate(message, maxMessage)
 	return m
 }
 
@@ -159,14 +185,14 @@ func (r mirrorReport) since(m iter8v1alpha1.Mirror) *metav1.Time {
 
 // alteredAnew reports whether a mirror was sent to the apiserver now, and altered.
 func (r mirrorReport) alteredAnew(m iter8v1alpha1.Mirror) bool {
-	return m.Reason == iter8v1alpha1.ReasonAltered &&
-		slices.ContainsFunc(r.asked, func(a mirrors.Mirror) bool { return keyOf(a.Mirror) == keyOf(m) && !a.Withheld() })
+	return m.Reason == iter8v1alpha1.ReasonAltered && (r.edited[m.Route] && m.State != iter8v1alpha1.MirrorWithheld ||
+		slices.ContainsFunc(r.asked, func(a mirrors.Mirror) bool { return keyOf(a.Mirror) == keyOf(m) && !a.Withheld() }))
 }
 
 // reportMirrors is what the status is to say of the mirrors.
 func (r *Reconciler) reportMirrors(s *scope) []iter8v1alpha1.Mirror {
 	report := mirrorReport{
-		places: map[string]mirrorKey{}, unread: s.unread, previous: s.policy.Status.Mirrors, explain: s.explainWithheld, now: s.now,
+		places: map[string]mirrorKey{}, unread: s.unread, edited: s.edited, previous: s.policy.Status.Mirrors, explain: s.explainWithheld, now: s.now, trials: *r.tried(s),
 		applied: func(route string) bool { return s.appliedRoutes()[route] },
 	}
 	if s.gated != nil || s.subjectGone {
@@ -192,11 +218,23 @@ func (r *Reconciler) reportMirrors(s *scope) []iter8v1alpha1.Mirror {
 				continue // it stands for no requests
 			}
 			m.Mirror.State = o.state()
-			m.Mirror.Variant = s.variantOf(m.Mirror)
+			m.Mirror.Variant, m.Mirror.UnknownSince = s.variantOf(m.Mirror), s.unobserved[targetKey{m.Route, m.To}]
+			if most, ok := s.decided[keyOf(m.Mirror)]; ok && percentOf(m.Mirror) > most {
+				m.Reason, m.Message = iter8v1alpha1.ReasonAltered, conditions.Truncate(fmt.Sprintf("more is mirrored to %s than may be: %s", m.To, alteration), maxMessage)
+			}
 			report.standing = append(report.standing, m.Mirror)
 		}
 	}
-	return report.mirrors()
+	all := report.mirrors()
+	for _, o := range r.standing(s) {
+		refused := o.existing.Acceptance.Status == metav1.ConditionFalse
+		if refused && slices.ContainsFunc(all, func(m iter8v1alpha1.Mirror) bool {
+			return m.OnTrial && m.State != iter8v1alpha1.MirrorWithheld && !toldRefused(m) && m.Route == routes.Name(o.kind.Kind, o.name.Name)
+		}) {
+			s.retryAfter(conflictRetry) // its refusal came before the status told that it is on trial
+		}
+	}
+	return all
 }
 
 // forgetAltered has the routes applied again whose mirrors others altered: what was recorded is what was sent, and a later try to
@@ -225,16 +263,6 @@ func (s *scope) sent(m iter8v1alpha1.Mirror) bool {
 	})
 }
 
-// variantOf returns the variant that the status has of a mirror.
-func (s *scope) variantOf(m iter8v1alpha1.Mirror) string {
-	for _, was := range s.policy.Status.Mirrors {
-		if keyOf(was) == keyOf(m) {
-			return was.Variant
-		}
-	}
-	return ""
-}
-
 // explainWithheld says why a mirror stays out of which it isn't known whether it is still asked for.
 func (s *scope) explainWithheld(m iter8v1alpha1.Mirror) (reason, message string) {
 	for _, w := range s.withheld {
@@ -247,10 +275,37 @@ func (s *scope) explainWithheld(m iter8v1alpha1.Mirror) (reason, message string)
 			}
 		}
 	}
-	if s.suspended != "" && m.State == iter8v1alpha1.MirrorWithheld && m.Reason != iter8v1alpha1.ReasonNotApplied {
+	switch {
+	case m.State != iter8v1alpha1.MirrorWithheld || m.Reason == iter8v1alpha1.ReasonNotApplied:
+	case s.suspended != "":
 		return m.Reason, asLastSeen(m.Message)
+	case !s.hasEnded(m):
+		return m.Reason, m.Message
 	}
 	return iter8v1alpha1.ReasonNotApplied, fmt.Sprintf("no mirror to %s: %s is not applied as it is rendered", m.To, m.Route)
+}
+
+// hasEnded reports whether what a mirror was withheld for is known to be over.
+func (s *scope) hasEnded(m iter8v1alpha1.Mirror) bool {
+	switch m.Reason {
+	case iter8v1alpha1.ReasonWithdrawn, iter8v1alpha1.ReasonSubjectNotFound, iter8v1alpha1.ReasonCrossNamespaceReference:
+		return true // else it would be withheld for that now
+	case iter8v1alpha1.ReasonVariantNotAvailable, iter8v1alpha1.ReasonVariantStateUnknown:
+		return s.allAvailable(strings.Split(m.Variant, ", "))
+	default:
+		return false
+	}
+}
+
+// allAvailable reports whether variants are observed, and available.
+func (s *scope) allAvailable(names []string) bool {
+	available := 0
+	for i, v := range s.state.Variants {
+		if slices.Contains(names, s.subject.Spec.Variants[i].Name) && v.State == mirrors.Available {
+			available++
+		}
+	}
+	return available == len(names)
 }
 
 // appliedRoutes are the names of the objects that stand as they were rendered.

@@ -27,6 +27,8 @@ func use(s *scope, condition string, r iter8v1alpha1.Reason) {
 		s.suspended = "suspended"
 	case condition == "Ready" && r.Name == "Succeeded":
 		through(s, phaseConditions...)
+	case condition == "Contended":
+		s.contended = "message"
 	case condition == "Ready":
 		s.interrupt(r.Name, "message")
 	case condition == "Accepted" && r.Name == "NotAccepted":

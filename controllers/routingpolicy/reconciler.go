@@ -1,7 +1,7 @@
 // Package routingpolicy keeps what a RoutingPolicy routes in step with its Subject's variants.
 //
-//	observe → trigger → chart → render → guard → follow → gate → check → apply ─┐
-//	   └───────────────── whatever becomes of any of these ─────────────────────┴─► withdraw → accept → status
+//	observe → trigger → chart → render → guard → follow → gate → backends → check → apply ─┐
+//	   └────────────────────── whatever becomes of any of these ───────────────────────────┴─► withdraw → accept → status
 package routingpolicy
 
 import (
@@ -70,6 +70,9 @@ type Reconciler struct {
 	AllowCrossNamespace bool
 
 	written ownwrites.Cache[*iter8v1alpha1.RoutingPolicy]
+	// lookups are of the Services that clients are to be sent to.
+	lookups  lookups
+	unknowns unknowns
 	// enqueueAfter has a policy reconciled after a while; nil where there is no queue.
 	enqueueAfter func(ctrl.Request, time.Duration)
 	// now is time.Now where it is nil.
@@ -87,11 +90,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	policy := r.written.Latest(cached)
-	if !policy.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // what it owns is the garbage collector's
-	}
 	s := newScope(policy, r.clock())
-	if ended := r.run(ctx, s); ended != hold || len(s.withdrawn) > 0 {
+	if s.deleted() && len(policy.Status.Applied) == 0 {
+		return ctrl.Result{}, nil
+	}
+	s.seenUnknown = r.unknowns.get(s.name(), policy.UID)
+	ended := r.run(ctx, s)
+	if s.subject != nil { // else nothing new is known of its variants
+		r.unknowns.set(s.name(), policy.UID, s.unknown)
+	}
+	r.contend(s)
+	if ended != hold || len(s.withdrawn) > 0 || s.deleted() {
 		r.writeStatus(ctx, s, ended)
 	}
 	result, err := s.end()
@@ -110,36 +119,51 @@ func (r *Reconciler) clock() time.Time {
 
 // run runs the phases, and returns hold where the conditions are to stay as they are.
 func (r *Reconciler) run(ctx context.Context, s *scope) outcome {
+	if s.deleted() {
+		return r.runDeleted(ctx, s)
+	}
 	ended := s.run(ctx, r.suspend, r.observe, r.trigger, r.followChart, r.request, r.unchanged)
 	if s.inputs != "" { // it is unchanged
 		return ended
 	}
 	if ended == advance {
-		ended = s.run(ctx, r.render, r.guard, r.followGateways)
+		ended = s.run(ctx, r.render, r.guard)
 	}
-	if ended == withdraw {
-		s.subjectGone = true
-		r.followGateways(ctx, s) // of no route any more
-	}
-	switch followed := r.followRoutes(ctx, s); {
+	s.subjectGone = ended == withdraw
+	switch followed := s.run(ctx, r.followRoutes, r.followGateways); {
 	case followed == hold:
 		ended = hold
 	case ended == advance:
-		ended = s.run(ctx, r.gate, r.check, r.apply)
+		ended = s.run(ctx, r.gate, r.backends, r.check, r.apply)
 	case ended == withdraw:
 		ended = r.apply(ctx, s)
 	}
-	if ended != hold || s.decides() {
-		r.readUnwatched(ctx, s)
-	}
-	r.withdraw(ctx, s)
-	s.mirrors = r.reportMirrors(s)
+	r.lookAtMirrors(ctx, s, ended)
 	s.forgetAltered()
 	if ended != hold {
 		r.lookAtApplied(s)
 		r.accept(s)
 	}
 	return ended
+}
+
+// runDeleted takes mirrors out that may not stand, for as long as finalizers keep a deleted policy. All else that the policy owns is the
+// garbage collector's.
+func (r *Reconciler) runDeleted(ctx context.Context, s *scope) outcome {
+	s.run(ctx, r.suspend, r.observe, r.trigger)
+	r.followRoutes(ctx, s)
+	r.lookAtMirrors(ctx, s, hold)
+	return hold
+}
+
+// lookAtMirrors takes out of what stands what may not, and finds what the status is to say of all mirrors.
+func (r *Reconciler) lookAtMirrors(ctx context.Context, s *scope, ended outcome) {
+	if ended != hold || s.decides() {
+		r.readUnwatched(ctx, s)
+	}
+	r.followGateways(ctx, s) // of what stands now
+	r.withdraw(ctx, s)
+	s.mirrors = r.reportMirrors(s)
 }
 
 // run runs phases until one ends otherwise than with the next.
@@ -155,6 +179,8 @@ func (s *scope) run(ctx context.Context, phases ...phase) outcome {
 // unfollow forgets a policy that is gone.
 func (r *Reconciler) unfollow(policy types.NamespacedName) {
 	r.written.Forget(policy)
+	r.lookups.keep(policy, nil)
+	r.unknowns.set(policy, "", nil)
 	r.Routes.Follow(policy, nil, nil)
 	r.Gateways.Follow(policy, nil)
 	r.Charts.Forget(policy)

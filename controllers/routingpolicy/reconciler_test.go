@@ -29,7 +29,9 @@ func TestTheRouteFollowsTheVariant(t *testing.T) {
 	policy.Spec.Values = valuesOf(`{"rules": ` + rulesOf(toV2, "") + `}`)
 	w := newWorld(t, subject, policy)
 	w.clockAt(then.Time)
-	w.Expect(w.cluster.Tracker().Create(services, aService("web-v2"), "test")).To(Succeed())
+	for _, name := range []string{"web-v1", "web-v2"} {
+		w.Expect(w.cluster.Tracker().Create(services, aService(name), "test")).To(Succeed())
+	}
 
 	_, err := w.reconcileOnce(t)
 	w.Expect(err).NotTo(HaveOccurred())
@@ -132,7 +134,7 @@ func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {
 func TestObjectsThatLeaveTheRenderGoAndThoseOfALostSubjectToo(t *testing.T) {
 	w := newWorld(t, simple(), templated("one", "two"))
 	w.settled(t, "True Succeeded: 2 objects applied for v1 available")
-	w.Expect(w.written()).To(Equal([]string{"status one?,two?", "apply one", "apply two", "status one,two"}))
+	w.Expect(w.written()).To(Equal([]string{"dry-run one", "dry-run two", "status one?,two?", "apply one", "apply two", "status one,two"}))
 
 	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Templates = p.Spec.Templates[:1] })
 	w.answer("delete", errors.New("not today"))

@@ -7,6 +7,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/desired"
 	"iter8.tools/operator/controllers/mirrors"
 )
 
@@ -52,6 +53,13 @@ func TestWhatIsReportedOfMirrors(t *testing.T) {
 			standing: []iter8v1alpha1.Mirror{in("Active", v2), in("Active", v2)}}, true, []string{"v2 100% Active v2", "v2 100% Active v2"}},
 		"two such rules, of which one has lost it": {mirrorReport{asked: []mirrors.Mirror{asked(v2), asked(v2)},
 			standing: []iter8v1alpha1.Mirror{in("Active", v2)}}, true, []string{"v2 100% Active v2", "v2 0% Withheld v2 Altered: " + changed}},
+		"two such rules, of which the first is withheld": {mirrorReport{asked: []mirrors.Mirror{asked(gone), asked(v2)},
+			standing: []iter8v1alpha1.Mirror{in("Active", v2)}}, true, []string{"v2 0% Withheld v2 VariantNotAvailable: no mirror to v2: gone", "v2 100% Active v2"}},
+		"two such rules, and the first should go": {mirrorReport{asked: []mirrors.Mirror{asked(gone), asked(v2)},
+			standing: []iter8v1alpha1.Mirror{in("Active", v2), in("Active", v2)}}, true, []string{"v2 100% Active v2 VariantNotAvailable: no mirror to v2: gone", "v2 100% Active v2"}},
+		"two such rules of a route that can't be read": {mirrorReport{asked: []mirrors.Mirror{asked(gone), asked(v2)}, unread: map[string]bool{"HTTPRoute/a": true},
+			previous: []iter8v1alpha1.Mirror{in("Withheld", gone), in("Active", v2)}}, false,
+			[]string{"v2 0% Withheld v2 VariantNotAvailable: no mirror to v2: gone", "v2 100% Active v2"}},
 		"another match is another mirror": {mirrorReport{asked: []mirrors.Mirror{asked(mirrorAt("PathPrefix /api", "v2", "100"))},
 			standing: []iter8v1alpha1.Mirror{in("Active", v2)}}, true, []string{"v2 0% Withheld v2 Altered: " + changed, "v2 100% Active v2"}},
 		"it is in the order of the routes, and then what nothing asks for": {mirrorReport{
@@ -64,6 +72,8 @@ func TestWhatIsReportedOfMirrors(t *testing.T) {
 		"it isn't known what is asked for, and it was withdrawn": {mirrorReport{previous: []iter8v1alpha1.Mirror{in("Active", v2)},
 			withdrawn: []mirrors.Mirror{asked(gone)}}, false, []string{"v2 0% Withheld v2 VariantNotAvailable: no mirror to v2: gone"}},
 		"it isn't asked for any more": {mirrorReport{asked: []mirrors.Mirror{}, previous: []iter8v1alpha1.Mirror{in("Active", v2)}}, true, []string{}},
+		"it isn't asked for any more, and its route can't be read": {mirrorReport{asked: []mirrors.Mirror{}, unread: map[string]bool{"HTTPRoute/a": true},
+			previous: []iter8v1alpha1.Mirror{in("Active", v2), in("Withheld", mirrorAt("", "v3", "0"))}}, true, []string{"v2 100% Active v2"}},
 		"its route can't be read": {mirrorReport{asked: []mirrors.Mirror{asked(v2)}, unread: map[string]bool{"HTTPRoute/a": true},
 			previous: []iter8v1alpha1.Mirror{in("Active", v2)}}, false, []string{"v2 100% Active v2"}},
 		"its route can't be read, and nothing was known of it": {mirrorReport{asked: []mirrors.Mirror{asked(v2)}, unread: map[string]bool{"HTTPRoute/a": true}}, false,
@@ -117,6 +127,35 @@ func TestSinceWhenAMirrorIsWhatItIs(t *testing.T) {
 				want = now
 			}
 			g.Expect(report.mirrors()).To(HaveExactElements(HaveField("Since", HaveValue(BeComparableTo(want)))))
+		})
+	}
+}
+
+// Nothing is rendered any more, so that nothing decides anew about what was withheld.
+func TestWhyAMirrorIsWithheldIsNotForgotten(t *testing.T) {
+	const because, notApplied = "no mirror to v1:80: of something", "no mirror to v1:80: HTTPRoute/a is not applied as it is rendered"
+	for name, test := range map[string]struct {
+		reason  string
+		state   mirrors.State
+		reasons []string
+	}{
+		"its gateway doesn't support it":               {"UnsupportedByGateway", mirrors.Available, []string{"UnsupportedByGateway", because}},
+		"the weight is not valid":                      {"InvalidWeight", mirrors.Available, []string{"InvalidWeight", because}},
+		"the weight is 0":                              {"LimitedByWeight", mirrors.Available, []string{"LimitedByWeight", because}},
+		"others altered it":                            {"Altered", mirrors.Available, []string{"Altered", because}},
+		"its variant's state wasn't known, nor is now": {"VariantStateUnknown", mirrors.Unknown, []string{"VariantStateUnknown", because}},
+		"its variant's state is known now":             {"VariantStateUnknown", mirrors.Available, []string{"NotApplied", notApplied}},
+		"its variant is available now":                 {"VariantNotAvailable", mirrors.Available, []string{"NotApplied", notApplied}},
+		"its variant's state isn't known any more":     {"VariantNotAvailable", mirrors.Unknown, []string{"VariantNotAvailable", because}},
+		"it was withdrawn by hand, and isn't any more": {"Withdrawn", mirrors.Available, []string{"NotApplied", notApplied}},
+		"its Subject was missing":                      {"SubjectNotFound", mirrors.Available, []string{"NotApplied", notApplied}},
+		"its route isn't applied":                      {"NotApplied", mirrors.Available, []string{"NotApplied", notApplied}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := scopeOf(templated("a"), desired.Variant{State: test.state})
+			reason, message := s.explainWithheld(iter8v1alpha1.Mirror{Route: "HTTPRoute/a", To: "v1:80", Variant: "v1", Percent: "0", State: iter8v1alpha1.MirrorWithheld,
+				Reason: test.reason, Message: because})
+			NewWithT(t).Expect([]string{reason, message}).To(Equal(test.reasons))
 		})
 	}
 }

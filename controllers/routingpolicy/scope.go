@@ -59,6 +59,8 @@ type scope struct {
 	stateUnknown, unknownBecause string
 	// withheld are mirrors that may not stand whatever the variants' states.
 	withheld []mirrors.Withholding
+	// trials are those of the mirrors as they were when this began; nil until they are looked at.
+	trials *trials
 
 	// requested is what is to be rendered.
 	requested render.Request
@@ -79,6 +81,16 @@ type scope struct {
 	// that was possible.
 	unwatched []standing
 	unread    map[string]bool
+	// seenUnknown says since when something isn't known by the reconciles before, and unknown is that for those to come.
+	seenUnknown, unknown map[string]time.Time
+	// unobserved is since when the variants for which mirrors that stand were applied aren't observed.
+	unobserved map[targetKey]*metav1.Time
+	// decided are the percentages that mirrors which stand may have, but for those that could not be edited, and edited the routes that
+	// were.
+	decided map[mirrorKey]float64
+	edited  map[string]bool
+	// editFailed is why mirrors of a suspended policy could not be taken out; nil where they could.
+	editFailed *report
 	// withdrawn are the mirrors that were taken out of what stands, beside what was applied.
 	withdrawn []mirrors.Mirror
 	// mirrors are what the status is to say of them.
@@ -86,6 +98,8 @@ type scope struct {
 
 	// suspended says that the policy is suspended, and what that comes to; empty where it isn't.
 	suspended string
+	// contended says about which objects others fight with the policy; empty while none do.
+	contended string
 	// interruption is why the policy as a whole can't be brought about; nil where it can.
 	interruption *report
 	// reports are those of the phases that ran, by the type of their condition.
@@ -116,7 +130,9 @@ func (r report) recovery() iter8v1alpha1.Recovery {
 }
 
 func newScope(policy *iter8v1alpha1.RoutingPolicy, now time.Time) *scope {
-	return &scope{policy: policy, now: now, reports: map[string]report{}, objects: map[*apply.Existing]*unstructured.Unstructured{}}
+	return &scope{policy: policy, now: now, reports: map[string]report{}, objects: map[*apply.Existing]*unstructured.Unstructured{},
+		unobserved: map[targetKey]*metav1.Time{}, unknown: map[string]time.Time{},
+		decided: map[mirrorKey]float64{}, edited: map[string]bool{}}
 }
 
 // interrupt records why the policy as a whole can't be brought about.
@@ -160,6 +176,9 @@ func (s *scope) end() (ctrl.Result, error) {
 	return ctrl.Result{RequeueAfter: s.due.Sub(s.now)}, s.err
 }
 
+// deleted reports whether the policy is being deleted.
+func (s *scope) deleted() bool { return !s.policy.DeletionTimestamp.IsZero() }
+
 func (s *scope) owner() apply.Owner {
 	return apply.Owner{Namespace: s.policy.Namespace, Name: s.policy.Name, UID: s.policy.UID,
 		ConvertedFrom: s.policy.Annotations[iter8v1alpha1.ConvertedFromAnnotation]}
@@ -172,4 +191,11 @@ func (s *scope) name() types.NamespacedName {
 // renders reports whether some manifest is of a kind.
 func (s *scope) renders(kind schema.GroupVersionKind) bool {
 	return slices.ContainsFunc(s.manifests, func(m *unstructured.Unstructured) bool { return m.GroupVersionKind() == kind })
+}
+
+// rendersObject reports whether some manifest is of an object, in whatever version.
+func (s *scope) rendersObject(key apply.Key) bool {
+	return slices.ContainsFunc(s.manifests, func(m *unstructured.Unstructured) bool {
+		return m.GroupVersionKind().GroupKind() == key.GroupKind && m.GetName() == key.Name
+	})
 }

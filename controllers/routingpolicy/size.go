@@ -47,7 +47,7 @@ func bounded(mirrors []iter8v1alpha1.Mirror, room int) []iter8v1alpha1.Mirror {
 
 // tellOmissions has the condition Ready say what the status leaves out of the mirrors.
 func tellOmissions(status *iter8v1alpha1.RoutingPolicyStatus, mirrors int) {
-	note := ""
+	var note string
 	switch {
 	case len(status.Mirrors) < mirrors:
 		note = fmt.Sprintf("; status.mirrors lists only %d of %d mirrors", len(status.Mirrors), mirrors)

@@ -15,6 +15,7 @@ import (
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/mirrors"
 	"iter8.tools/operator/controllers/routes"
+	"iter8.tools/operator/controllers/watch"
 )
 
 // standing is an object of the policy's as the cluster holds it.
@@ -37,7 +38,7 @@ func (o standing) state() iter8v1alpha1.MirrorState {
 // watched.
 func (r *Reconciler) standing(s *scope) []standing {
 	inventory := s.inventory()
-	watched := apply.WatchedVersions(s.manifests, inventory)
+	watched := r.watchedVersions(s, inventory)
 	all := slices.Clone(s.unwatched)
 	for _, entry := range inventory {
 		kind, name := watched[apply.KeyOf(entry).GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name}
@@ -84,7 +85,7 @@ func (r *Reconciler) withdraw(ctx context.Context, s *scope) {
 		return
 	}
 	all := r.standing(s)
-	decisions := r.decide(s, s.state, objectsOf(all))
+	decisions := r.decideStanding(s, all)
 	changed := false
 	for _, o := range all {
 		own := decisions
@@ -123,11 +124,15 @@ func (r *Reconciler) edit(ctx context.Context, s *scope, o standing, decisions m
 	var failure *apply.Failure
 	for range 2 {
 		patch, report := mirrors.Edit(o.object, decisions)
-		if len(patch) == 0 {
+		r.noteUnobserved(s, report)
+		if len(patch) == 0 || s.futile(report) {
+			s.decide(report)
 			return false
 		}
-		edit := apply.Edit{Kind: o.kind, Object: o.name, Patch: patch, Accounts: r.accounts(s)}
+		edit := apply.Edit{Kind: o.kind, Object: o.name, UID: o.existing.UID, Patch: patch, Accounts: r.accounts(s)}
 		if failure = r.Executor.Edit(ctx, edit); failure == nil {
+			s.decide(report)
+			s.edited[routes.Name(o.kind.Kind, o.name.Name)] = true
 			s.withdrawn = append(s.withdrawn, withheldOf(report)...)
 			return true
 		}
@@ -144,11 +149,57 @@ func (r *Reconciler) edit(ctx context.Context, s *scope, o standing, decisions m
 	}
 	s.inputs = "" // for the next reconcile to look at what stands
 	reason := iter8v1alpha1.ReasonApplyFailed
-	if apierrors.IsForbidden(failure.Err) {
+	switch {
+	case !failure.Until.IsZero():
+		reason = iter8v1alpha1.ReasonContended
+		s.retryAfter(failure.Until.Sub(s.now))
+	case apierrors.IsForbidden(failure.Err):
 		reason = iter8v1alpha1.ReasonForbidden
 	}
-	s.fail(iter8v1alpha1.ConditionApplied, reason, errors.New(failure.Message))
+	s.notEdited(reason, errors.New(failure.Message))
 	return false
+}
+
+// notEdited records why mirrors could not be taken out. For a suspended policy the condition Applied is that of what stands, which nothing would
+// put right after the next try.
+func (s *scope) notEdited(reason string, err error) {
+	const condition = iter8v1alpha1.ConditionApplied
+	applied, kept := s.reports[condition]
+	s.fail(condition, reason, err)
+	if s.suspended == "" {
+		return
+	}
+	failed := s.reports[condition]
+	s.editFailed = &failed
+	delete(s.reports, condition)
+	if kept {
+		s.reports[condition] = applied
+	}
+}
+
+// decide keeps what the mirrors of an object that stands were left at most.
+func (s *scope) decide(report []mirrors.Mirror) {
+	for _, m := range report {
+		if most, ok := s.decided[keyOf(m.Mirror)]; !ok || percentOf(m.Mirror) > most {
+			s.decided[keyOf(m.Mirror)] = percentOf(m.Mirror)
+		}
+	}
+}
+
+// futile reports whether all that is to be taken out or narrowed was put back by others when that was tried last, less than an interval
+// ago.
+func (s *scope) futile(report []mirrors.Mirror) bool {
+	for _, m := range report {
+		if m.Percent == m.Asked {
+			continue
+		}
+		if i := slices.IndexFunc(s.policy.Status.Mirrors, func(was iter8v1alpha1.Mirror) bool {
+			return keyOf(was) == keyOf(m.Mirror) && was.State != iter8v1alpha1.MirrorWithheld && s.alteredFor(was) > 0
+		}); i < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func withheldOf(report []mirrors.Mirror) []mirrors.Mirror {
@@ -176,7 +227,7 @@ func (r *Reconciler) accounts(s *scope) []*apply.Account {
 func (r *Reconciler) readUnwatched(ctx context.Context, s *scope) {
 	s.unwatched, s.unread = nil, map[string]bool{}
 	inventory := s.inventory()
-	watched := apply.WatchedVersions(s.manifests, inventory)
+	watched := r.watchedVersions(s, inventory)
 	for _, entry := range inventory {
 		kind, name := watched[apply.KeyOf(entry).GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name}
 		state := r.Routes.State(kind, name.Namespace)
@@ -184,19 +235,29 @@ func (r *Reconciler) readUnwatched(ctx context.Context, s *scope) {
 			continue
 		}
 		route := routes.Name(entry.Kind, entry.Name)
-		if state.Pending() {
+		if state.Pending() || errors.Is(state.Err, watch.ErrNotServed) { // in no version, of which its watch asks the cluster again
 			s.unread[route] = true
 			continue
 		}
 		existing, err := r.Executor.Read(ctx, r.Accounts.Own(), kind, name)
 		if err != nil {
 			s.unread[route] = true // the condition Applied says that the kind can't be read
+			if s.err == nil && s.decides() && s.mayMirror(route) && !errors.Is(state.Err, watch.ErrNotServed) {
+				s.err = err // no event tells when it can be read
+			}
 			continue
 		}
 		if o, ok := s.stands(entry, kind, name, existing); ok {
 			s.unwatched = append(s.unwatched, o)
 		}
 	}
+}
+
+// mayMirror reports whether a mirror stood in a route when that was last known.
+func (s *scope) mayMirror(route string) bool {
+	return slices.ContainsFunc(s.policy.Status.Mirrors, func(m iter8v1alpha1.Mirror) bool {
+		return m.Route == route && m.State != iter8v1alpha1.MirrorWithheld
+	})
 }
 
 // widened returns the mirrors of an object that stand for more than was applied, or that weren't applied: others have changed what the

@@ -7,6 +7,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
@@ -155,4 +156,32 @@ func TestAMirrorComesBackOnceAllIsWell(t *testing.T) {
 	w.settled(t, "True Succeeded: 1 object applied")
 	w.Expect(w.rules("web")).To(MatchJSON(rulesOf(toV2, toV3)))
 	w.Expect(w.mirrors(t)).To(HaveExactElements(mirroredToV2, mirroredToV3))
+}
+
+// Another controller's finalizer keeps a policy that was deleted.
+func TestAMirrorGoesWithItsVariantWhileThePolicyIsBeingDeleted(t *testing.T) {
+	w := newMirrored(t)
+	policy := w.policy(t)
+	policy.Finalizers = []string{"example.com/hold"}
+	w.Expect(w.client.Update(t.Context(), policy)).To(Succeed())
+	w.Expect(w.client.Delete(t.Context(), w.policy(t))).To(Succeed())
+	_, _ = w.reconcileOnce(t)
+	w.Expect(w.written()).To(BeEmpty(), "all is well")
+
+	w.goes(t, "v2")
+	w.startedAgain(t, threeVariants())
+	w.Eventually(func() string {
+		_, _ = w.reconcileOnce(t)
+		return w.rules("web")
+	}).Should(MatchJSON(rulesOf("", toV3)))
+	w.Expect(w.mirrors(t)).To(ConsistOf(goneV2, mirroredToV3))
+	w.Expect(w.written()).To(HaveExactElements("edit web", HavePrefix("status web")))
+
+	w.comes(t, "v2")
+	_, _ = w.reconcileOnce(t)
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)), "nothing is applied")
+
+	w.Expect(w.client.Delete(t.Context(), threeVariants(), client.GracePeriodSeconds(0))).To(Succeed())
+	_, _ = w.reconcileOnce(t)
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", "")))
 }

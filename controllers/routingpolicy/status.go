@@ -105,6 +105,9 @@ func (s *scope) conditions() []metav1.Condition {
 		}
 		wanted = append(wanted, conditionOf(t, r))
 	}
+	if s.contended != "" {
+		wanted = append(wanted, conditionOf(iter8v1alpha1.ConditionContended, report{status: metav1.ConditionTrue, reason: iter8v1alpha1.ReasonContended, message: s.contended}))
+	}
 	if s.suspended != "" {
 		wanted = append(wanted, metav1.Condition{Type: iter8v1alpha1.ConditionSuspended, Status: metav1.ConditionTrue,
 			Reason: iter8v1alpha1.ReasonSuspended, Message: s.suspended})
@@ -156,6 +159,9 @@ func (s *scope) problems() []report {
 			problems = append(problems, r)
 		}
 	}
+	if s.contended != "" {
+		problems = append(problems, s.fight())
+	}
 	if s.stateUnknown != "" {
 		problems = append(problems, report{status: metav1.ConditionFalse, reason: s.unknownBecause, message: s.stateUnknown})
 	}
@@ -167,6 +173,11 @@ func (s *scope) problems() []report {
 		}
 	}
 	return problems
+}
+
+// fight is what others fight with the policy about.
+func (s *scope) fight() report {
+	return report{status: metav1.ConditionFalse, reason: iter8v1alpha1.ReasonContended, message: s.contended}
 }
 
 // ofReady marks the reasons of a mirror that keep a policy from being Ready.

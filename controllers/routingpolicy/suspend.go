@@ -56,7 +56,7 @@ func (r *Reconciler) lookAtApplied(s *scope) {
 		return
 	}
 	all := r.standing(s)
-	watched := apply.WatchedVersions(nil, s.inventory())
+	watched := r.Routes.WatchedVersions(s.policy.Namespace, nil, s.inventory())
 	var gone []string
 	for _, entry := range s.inventory() {
 		kind := watched[apply.KeyOf(entry).GroupKind]
@@ -97,9 +97,12 @@ const lastLook = "when it was last looked at: "
 func asLastSeen(message string) string { return lastLook + strings.TrimPrefix(message, lastLook) }
 
 // problemsOfSuspended are what keeps a suspended policy from being Ready: what is wrong with what stands, and what was wrong with the
-// policy as a whole when it was suspended. Nothing of the latter ends before it is resumed.
+// policy as a whole when it was suspended. Nothing of the latter ends before it is resumed, but for fights.
 func (s *scope) problemsOfSuspended() []report {
 	var problems []report
+	if s.editFailed != nil {
+		problems = append(problems, *s.editFailed)
+	}
 	for _, t := range phaseConditions {
 		r, ok := s.reports[t]
 		if !ok || r.status == metav1.ConditionTrue || r.status == metav1.ConditionUnknown && t == iter8v1alpha1.ConditionAccepted {
@@ -111,8 +114,11 @@ func (s *scope) problemsOfSuspended() []report {
 		}
 		problems = append(problems, r)
 	}
+	if s.contended != "" {
+		problems = append(problems, s.fight())
+	}
 	was := meta.FindStatusCondition(s.policy.Status.Conditions, iter8v1alpha1.ConditionReady)
-	if len(problems) == 0 && was != nil && was.Status == metav1.ConditionFalse {
+	if len(problems) == 0 && was != nil && was.Status == metav1.ConditionFalse && was.Reason != iter8v1alpha1.ReasonContended {
 		if row, _ := iter8v1alpha1.LookupReason(was.Reason); slices.Contains(row.Conditions, ofReady) {
 			problems = append(problems, report{status: was.Status, reason: was.Reason, message: asLastSeen(was.Message), before: true})
 		}

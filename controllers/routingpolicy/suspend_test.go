@@ -3,8 +3,10 @@ package routingpolicy
 import (
 	"strings"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -77,8 +79,11 @@ func TestASuspendedPolicy(t *testing.T) {
 			w.settled(t, "False SubjectNotFound")
 		}, suspend, asItIs + "; nothing is known to be applied", "when it was last looked at: Subject web does not exist",
 			[]string{"Ready False SubjectNotFound", "Stalled True SubjectNotFound"}, "Failed: 4, 4, False of 4"},
-		"its route is taken away": {func(t *testing.T, w *world) {
+		"its route is taken away": {func(_ *testing.T, w *world) {
 			w.Expect(w.cluster.Tracker().Delete(httpRoutes, "test", "web")).To(Succeed())
+			w.Eventually(func() any {
+				return w.reconciler.Routes.Get(httpRoutes.GroupVersion().WithKind("HTTPRoute"), nameIn("web"))
+			}).Should(BeNil())
 		}, suspend,
 			asItIs, "HTTPRoute/web no longer stands as it was applied, and is applied again once the policy is resumed",
 			[]string{"Applied False NotApplied", "Ready False NotApplied", "Stalled True NotApplied"}, "Failed: 4, 4, False of 4"},
@@ -155,4 +160,42 @@ func TestTheMirrorsOfASuspendedPolicyAreThoseOfTheLiveRoute(t *testing.T) {
 		return w.mirrors(t)
 	}).Should(Equal([]string{mirroredToV3, "web-v2:80 0% Withheld v2 NotApplied: no mirror to web-v2:80: HTTPRoute/web is not applied as it is rendered"}))
 	w.Expect(w.policy(t).Status.MirrorTargets).To(Equal("web-v3:80"))
+}
+
+// A try that failed says nothing once the next one has not.
+func TestWhatASuspendedPolicyCouldNotTakeOutAtFirst(t *testing.T) {
+	w := newMirrored(t)
+	w.answer("edit web", apierrors.NewServiceUnavailable("starting"))
+	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Suspend, p.Spec.Withdrawn = true, true })
+	_, err := w.reconcileOnce(t)
+	w.Expect(err).To(HaveOccurred(), "it is tried again")
+	w.Expect(w.ready(t)).To(Equal("False ApplyFailed: taking mirrors out of HTTPRoute web: starting"))
+	w.Expect(conditionsOf(w.policy(t))).To(ContainElements("Applied True Succeeded", "Reconciling True ApplyFailed"))
+
+	w.answer("edit web", nil)
+	w.reconcile(t)
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", "")))
+	w.Expect(w.ready(t)).To(HavePrefix("True Suspended"))
+	w.Expect(conditionsOf(w.policy(t))).To(ContainElement("Applied True Succeeded"))
+}
+
+func TestAFightEndsThoughThePolicyIsSuspended(t *testing.T) {
+	w := newMirrored(t)
+	w.clockAt(time.Now()) // the executor's clock is the real one
+	w.reconcile(t)
+	for range 4 {
+		w.drifts(t, []any{})
+		_, _ = w.reconcileOnce(t)
+	}
+	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Values = valuesOf(`{"rules": ` + rulesOf(toV2, "") + `}`) })
+	_, _ = w.reconcileOnce(t)
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf(toV2, "")))
+	w.Expect(w.ready(t)).To(HavePrefix("False Contended"))
+	w.change(t, suspend)
+	w.suspended(t)
+	w.Expect(w.ready(t)).To(HavePrefix("False Contended"))
+	w.clockAt(time.Now().Add(10 * time.Minute))
+	w.reconcile(t)
+	w.Expect(w.ready(t)).To(HavePrefix("True Suspended"))
+	w.Expect(conditionsOf(w.policy(t))).NotTo(ContainElement(HavePrefix("Contended")))
 }

@@ -72,7 +72,13 @@ func (r *Reconciler) stateOf(s *scope, name string, observed observe.Variant) (d
 	}
 	was := s.lastKnown(name)
 	if observed.State == observe.Pending {
-		state.State, state.LastAvailable = mirrors.UnknownAvailable, was.Available
+		state.State, state.LastAvailable = mirrors.Unknown, was.Available
+		if was.Available && (was.UnknownSince == nil || r.graceLeft(s, was.UnknownSince.Time) > 0) {
+			state.State = mirrors.UnknownAvailable
+		}
+		if seen, ok := s.seenUnknown[s.variantKey(name)]; ok {
+			s.unknown[s.variantKey(name)] = seen
+		}
 		return state, unknownSince(was)
 	}
 	state.LastAvailable = state.LastAvailable || was.Available && !observed.Known()
@@ -83,8 +89,10 @@ func (r *Reconciler) stateOf(s *scope, name string, observed observe.Variant) (d
 	if was.UnknownSince != nil && was.UnknownSince.Time.Before(since) {
 		since = was.UnknownSince.Time
 	}
+	since = s.unknownAtLeastSince(s.variantKey(name), since)
+	s.unknown[s.variantKey(name)] = since
 	state.State = mirrors.Unknown
-	if left := since.Add(r.grace(s.policy.UID)).Sub(s.now); state.LastAvailable && left > 0 {
+	if left := r.graceLeft(s, since); state.LastAvailable && left > 0 {
 		state.State = mirrors.UnknownAvailable
 		s.retryAfter(left)
 	}

@@ -112,6 +112,34 @@ func TestTheStateOfEachVariant(t *testing.T) {
 	}
 }
 
+// Just after a start, and for a Subject that is new, the first lists aren't through.
+func TestAVariantThatIsBeingReadCountsAsLastKnown(t *testing.T) {
+	ago := func(d time.Duration) *metav1.Time { at := metav1.NewTime(now.Add(-d)); return &at }
+	for name, test := range map[string]struct {
+		was     iter8v1alpha1.KnownVariant
+		subject types.UID
+		want    mirrors.State
+	}{
+		"it was available":                   {iter8v1alpha1.KnownVariant{Name: "v2", Available: true}, "subject-uid", mirrors.UnknownAvailable},
+		"it wasn't":                          {iter8v1alpha1.KnownVariant{Name: "v2"}, "subject-uid", mirrors.Unknown},
+		"it was, and is unknown for a while": {iter8v1alpha1.KnownVariant{Name: "v2", Available: true, UnknownSince: ago(30 * time.Second)}, "subject-uid", mirrors.UnknownAvailable},
+		"it was, and is unknown for longer":  {iter8v1alpha1.KnownVariant{Name: "v2", Available: true, UnknownSince: ago(time.Minute)}, "subject-uid", mirrors.Unknown},
+		"that of another Subject was":        {iter8v1alpha1.KnownVariant{Name: "v2", Available: true}, "another-uid", mirrors.Unknown},
+		"nothing is known of it":             {iter8v1alpha1.KnownVariant{Name: "v1", Available: true}, "subject-uid", mirrors.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			s := newScope(aPolicy(), now.Time)
+			s.policy.Status.Variants = []iter8v1alpha1.KnownVariant{test.was}
+			s.policy.Status.Subject = &iter8v1alpha1.ObservedSubject{Name: "web", Namespace: "test", UID: test.subject}
+			s.subject = aSubject(iter8v1alpha1.Variant{Name: "v2"})
+			s.observation = observe.Observation{Variants: []observe.Variant{observed("v2", observe.Pending, "")}}
+			g.Expect((&Reconciler{UnknownGrace: time.Minute}).trigger(t.Context(), s)).To(Equal(hold))
+			g.Expect(s.state.Variants).To(HaveExactElements(HaveField("State", test.want)))
+		})
+	}
+}
+
 // The last quarter of the grace is spread over the policies.
 func TestMirrorsOfManyPoliciesDoNotGoAtOnce(t *testing.T) {
 	g := NewWithT(t)

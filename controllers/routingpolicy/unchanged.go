@@ -35,6 +35,11 @@ func (r *Reconciler) unchanged(ctx context.Context, s *scope) outcome {
 	if !ok || !strings.HasPrefix(inputs, own+"+") || s.policy.Status.Checked != s.checkedDigest() {
 		return advance
 	}
+	for _, m := range s.policy.Status.Mirrors {
+		if m.Reason == iter8v1alpha1.ReasonAltered && s.alteredFor(m) <= 0 {
+			return advance // to be tried again, though nothing has changed
+		}
+	}
 	// With these inputs what is rendered is what stands: following that is following the same as before.
 	if r.followRoutes(ctx, s) == hold {
 		return hold
@@ -43,13 +48,13 @@ func (r *Reconciler) unchanged(ctx context.Context, s *scope) outcome {
 	if len(standing) != len(s.policy.Status.Applied) || !slices.EqualFunc(standing, s.policy.Status.Applied, intact) {
 		return advance
 	}
-	for _, o := range standing {
-		if state := r.Routes.State(o.kind, o.name.Namespace); !state.Synced || state.Err != nil {
+	for _, kind := range r.kinds(s, s.policy.Status.Applied) { // in the version that was applied, and that in which it is looked up
+		if state := r.Routes.State(kind, s.policy.Namespace); !state.Synced || state.Err != nil {
 			return advance
 		}
 	}
 	objects := objectsOf(standing)
-	if r.followGatewaysOf(s, objects) == hold {
+	if r.followGatewaysOf(s, objects, nil) == hold {
 		return hold
 	}
 	if inputs != own+"+"+r.gatewaysDigest(s, objects) {
@@ -61,6 +66,9 @@ func (r *Reconciler) unchanged(ctx context.Context, s *scope) outcome {
 	}
 	s.result, s.inputs, s.checked = &result, inputs, s.policy.Status.Checked
 	s.mirrors = confirmed(s.policy.Status.Mirrors, standing, s.now)
+	for i := range s.mirrors {
+		r.tried(s).record(&s.mirrors[i], s.policy.Status.Mirrors)
+	}
 	s.reportRendered(len(result.Inventory))
 	s.reportApplied(len(result.Inventory))
 	r.accept(s)
@@ -93,7 +101,7 @@ func confirmed(known []iter8v1alpha1.Mirror, standing []standing, now time.Time)
 // inputsDigest stands for all that the applied objects depend on but their gateways; it is empty where that can't be encoded.
 func (r *Reconciler) inputsDigest(s *scope) string {
 	decided := s.state.Mirrors()
-	decided.Withheld = append(s.withheldAsAltered(), s.withheld...)
+	decided.Withheld = append(r.withheldByOthers(s), s.withheld...)
 	return digestOf(struct {
 		Operator, Render string
 		Mirrors          mirrors.Input

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/render"
 )
 
 // withDeployment is a Subject of three variants, of which v2 has a Deployment too. It is the first resource where it may carry
@@ -185,4 +186,60 @@ func TestTheStatusOfASuspendedPolicyIsThatOfWhatStands(t *testing.T) {
 	const still = "web-v2:80 0% Withheld v2 VariantNotAvailable: when it was last looked at: no mirror to web-v2:80: Service web-v2 does not exist"
 	w.Expect(w.mirrors(t)).To(ConsistOf(still, mirroredToV3), "what was withheld when it was suspended, for what it was withheld")
 	w.Expect(w.written()).To(Equal([]string{"status web"}))
+}
+
+// What isn't known, though no read has failed, counts from when it was first seen, which no status keeps here.
+func TestTheGraceEndsThoughTheStatusIsNotWritten(t *testing.T) {
+	refused := func(_ *testing.T, w *world) { w.answer("status", invalid("no")) }
+	refusedAndBroken := func(t *testing.T, w *world) {
+		w.answer("status", invalid("no"))
+		w.change(t, brokenTemplate)
+	}
+	rendering := func(t *testing.T, w *world) {
+		w.reconciler.Renders = render.NewMemory(&answering{err: render.ErrPending})
+		w.change(t, brokenTemplate)
+	}
+	// invalidates has v2 be judged by an expression that doesn't compile.
+	invalidates := func(t *testing.T, w *world) {
+		subject := &iter8v1alpha1.Subject{}
+		w.Expect(w.client.Get(t.Context(), nameIn("web"), subject)).To(Succeed())
+		was := subject.DeepCopy()
+		subject.Spec.Variants[1].Resources[0].ReadyWhen = &iter8v1alpha1.ReadyWhen{CEL: "object.spec.("}
+		subject.Generation++
+		w.Expect(w.client.Update(t.Context(), subject)).To(Succeed())
+		w.subjects.OnUpdate(was, subject)
+		w.Eventually(func() bool { return w.reconciler.Observer.Observe(subject).Variants[1].Known() }).Should(BeFalse())
+	}
+	dropped := func(t *testing.T, w *world) { w.drops(t, "v2") }
+	for name, test := range map[string]struct{ unwritten, unknown func(*testing.T, *world) }{
+		"its status is refused, and a variant can't be judged":            {refused, invalidates},
+		"its status is refused, and a variant is not observed any more":   {refusedAndBroken, dropped},
+		"nothing is rendered yet, and a variant is not observed any more": {rendering, dropped},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newMirrored(t)
+			test.unwritten(t, w)
+			test.unknown(t, w)
+			for at := time.Duration(0); at <= 40*time.Second; at += 20 * time.Second {
+				w.clockAt(now.Add(at))
+				result, _ := w.reconcileOnce(t)
+				w.Expect(w.rules("web")).To(MatchJSON(rulesOf(toV2, toV3)))
+				w.Expect(result.RequeueAfter).To(And(BeNumerically(">", 0), BeNumerically("<=", time.Minute-at)))
+			}
+			w.clockAt(now.Add(time.Minute))
+			_, _ = w.reconcileOnce(t)
+			w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
+		})
+	}
+}
+
+func TestWhatIsNotKnownIsForgottenWithThePolicy(t *testing.T) {
+	g := NewWithT(t)
+	var u unknowns
+	name, since := nameIn("web"), map[string]time.Time{"v2": now.Time}
+	u.set(name, "one", since)
+	g.Expect(u.get(name, "one")).To(Equal(since))
+	g.Expect(u.get(name, "another")).To(BeEmpty(), "it was made again")
+	u.set(name, "one", map[string]time.Time{})
+	g.Expect(u.of).To(BeEmpty())
 }

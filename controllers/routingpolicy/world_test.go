@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,6 +43,7 @@ func TestMain(m *testing.M) {
 	SetDefaultEventuallyTimeout(20 * time.Second)
 	SetDefaultEventuallyPollingInterval(5 * time.Millisecond)
 	apiwatch.DefaultChanSize = 1000 // events that a watch of the fake cluster may lag behind by, else it panics
+	ctrl.SetLogger(logr.Discard())
 	os.Exit(m.Run())
 }
 
@@ -92,6 +94,9 @@ type world struct {
 	version int64
 	writes  []string
 	answers map[string]error
+	// reads are those of Services past the cache, of which beforeRead is called before each is answered.
+	reads      []string
+	beforeRead func(context.Context)
 	// meanwhile is called before the next status is written.
 	meanwhile func()
 	// webhook changes what is written of a route, nil if nothing does.
@@ -134,12 +139,13 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 	w.Expect(err).NotTo(HaveOccurred())
 	sources, err := chart.NewSources(chart.Options{BuiltIn: builtIn, Charts: configv1alpha1.DefaultCharts()})
 	w.Expect(err).NotTo(HaveOccurred())
-	routes := apply.NewCache(t.Context(), apply.CacheOptions{Client: w.cluster, Mapper: mapper})
+	capabilities := NewCapabilities(served(gateway()), routeKinds, ignore)
+	routes := apply.NewCache(t.Context(), apply.CacheOptions{Client: w.cluster, Mapper: mapper, Versions: capabilities.Versions})
 	w.reconciler = &Reconciler{
 		Client:       w.client,
-		Reader:       w.client,
+		Reader:       apiReader{w.client, w},
 		Charts:       sources,
-		Capabilities: NewCapabilities(served(gateway()), routeKinds, ignore),
+		Capabilities: capabilities,
 		Renders:      render.NewMemory(render.NewRenderer()),
 		Routes:       routes,
 		Gateways:     gateways.New(t.Context(), gateways.Options{Client: w.cluster, Mapper: mapper}),

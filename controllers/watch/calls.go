@@ -12,7 +12,7 @@ type calls[T Object] struct {
 
 // begin notes that a call begins. Where it has no answer in time, that is a fault, and another each time that it goes on for as long.
 func (c calls[T]) begin() *call {
-	begun := &call{time.Now()}
+	begun := &call{began: time.Now()}
 	c.watch.mu.Lock()
 	c.reading.open = begun
 	c.watch.mu.Unlock()
@@ -22,10 +22,17 @@ func (c calls[T]) begin() *call {
 
 func (c calls[T]) expect(begun *call) {
 	c.later(answerTime, func() {
-		if c.reading.tellUnanswered(begun) {
+		if c.reading.tellUnanswered(begun, time.Now()) {
 			c.expect(begun)
 		}
 	})
+}
+
+// progress notes that a part of an answer has come, and the rest has as long again.
+func (c calls[T]) progress(begun *call) {
+	c.watch.mu.Lock()
+	defer c.watch.mu.Unlock()
+	begun.began = time.Now()
 }
 
 // leave notes that a call isn't waited for any more, be it answered or not, and that this says nothing of what can be read.

@@ -183,7 +183,7 @@ func (s *Set[T]) listerWatcher(w *kindWatch, of *scope, resource schema.GroupVer
 				return nil, err
 			}
 			end, left := func(err error) { lists.end(list, failure(toList, err)) }, func() { lists.leave(list) }
-			return initialEvents(events, end, left), nil
+			return initialEvents(events, func() { lists.progress(list) }, end, left), nil
 		},
 	}
 }

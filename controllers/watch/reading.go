@@ -23,7 +23,7 @@ var (
 	errIncomplete = errors.New("the apiserver ends the list before it is complete")
 )
 
-// call is one try to read something.
+// call is one try to read something, of which it is known when it, or the wait for the rest of its answer, began.
 type call struct{ began time.Time }
 
 // reading is how the last tries to read something went.
@@ -92,11 +92,13 @@ func (r *reading) tellOutdated(since time.Time) {
 }
 
 // tellUnanswered has it told that a call has no answer, and reports whether it still has none.
-func (r *reading) tellUnanswered(c *call) bool {
+func (r *reading) tellUnanswered(c *call, now time.Time) bool {
 	if r.open != c {
 		return false
 	}
-	r.failLong(errUnanswered, c.began)
+	if now.Sub(c.began) >= answerTime {
+		r.failLong(errUnanswered, c.began)
+	}
 	return true
 }
 

@@ -1,23 +1,25 @@
 package watch
 
 import (
+	"time"
+
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// initialEvents calls end once a stream has brought all objects that there were at its start, or with what has ended it before;
+// initialEvents calls progress for the objects that a stream brings, though not for each, and end once a stream has brought all objects that there were at its start, or with what has ended it before;
 // or left, where its reader waits no longer. That the stream has begun says nothing of it: where a conversion webhook fails, it
 // does so in the middle.
-func initialEvents(stream watch.Interface, end func(error), left func()) watch.Interface {
+func initialEvents(stream watch.Interface, progress func(), end func(error), left func()) watch.Interface {
 	events := make(chan watch.Event)
 	proxy := watch.NewProxyWatcher(events)
 	go func() {
 		defer close(events)
 		defer stream.Stop()
 		defer left()
-		ended := false
+		ended, noted := false, time.Time{}
 		for {
 			select {
 			case event, open := <-stream.ResultChan():
@@ -25,6 +27,9 @@ func initialEvents(stream watch.Interface, end func(error), left func()) watch.I
 					var err error
 					if ended, err = endOfInitialEvents(event, open); ended {
 						end(err)
+					} else if now := time.Now(); now.Sub(noted) >= time.Second {
+						noted = now
+						progress()
 					}
 				}
 				if !open {

@@ -124,6 +124,25 @@ func TestAPageIsNotCalledUnansweredForWhatOthersTook(t *testing.T) {
 
 // TestACallThatIsAnsweredAtTheLastMomentIsNotCalledFailed has the answer come at the very moment when the call counts as one
 // without: whichever is first, the answer counts.
+func TestAStreamedListThatGoesOnIsNotCalledUnanswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stream := apiwatch.NewRaceFreeFake()
+		w := newWorld(t, answering(&answers{streams: true, watch: func(context.Context, metav1.ListOptions) (apiwatch.Interface, error) { return stream, nil }}))
+		began := time.Now()
+		w.set.Follow(someone, []Target{apple}, nil)
+		for second := range 40 {
+			until(began.Add(time.Duration(second) * time.Second))
+			w.Expect(w.state(apple)()).To(Equal(State{}))
+			if second%9 == 0 {
+				stream.Add(fruit(apples, "Apple", "test", "boskoop", "red"))
+			}
+		}
+		until(began.Add(50 * time.Second))
+		w.Expect(w.state(apple)()).To(says(false, noAnswer, began.Add(36*time.Second)), "then it stands still")
+		w.set.Follow(someone, nil, nil)
+	})
+}
+
 func TestACallThatIsAnsweredAtTheLastMomentIsNotCalledFailed(t *testing.T) {
 	atTheMoment := func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
 		if err := pass(ctx, answerTime); err != nil {
@@ -157,11 +176,11 @@ func TestAnAnswerOutlivesTheTimeOfItsCall(t *testing.T) {
 	answered, left, other := &call{began}, &call{began}, &call{began}
 	r := reading{open: answered}
 	r.note(nil, began.Add(answerTime))
-	g.Expect(r.tellUnanswered(answered)).To(BeFalse())
+	g.Expect(r.tellUnanswered(answered, began.Add(10*time.Second))).To(BeFalse())
 	g.Expect(r.state()).To(Equal(State{Synced: true}))
 	r.open = other
-	g.Expect(r.tellUnanswered(left)).To(BeFalse())
-	g.Expect(r.tellUnanswered(other)).To(BeTrue())
+	g.Expect(r.tellUnanswered(left, began.Add(10*time.Second))).To(BeFalse())
+	g.Expect(r.tellUnanswered(other, began.Add(10*time.Second))).To(BeTrue())
 	g.Expect(r.state()).To(says(true, noAnswer, began))
 }
 

@@ -37,8 +37,9 @@ func TestMain(m *testing.M) {
 var allowed = []env.AllowedError{
 	{Parts: []string{`"logger":"leaderelection"`}, Because: "leaders are kept from their Lease, by a proxy and by another holder"},
 	{Parts: []string{"Reconciler error", "the process was killed while it rendered"}, Because: "render workers are killed"},
-	{Parts: []string{"sking which kinds of routes the cluster serves", "unable to handle the request"}, Because: "discovery fails at a start"},
+	{Parts: []string{"sking what the cluster serves", "unable to handle the request"}, Because: "discovery fails at a start"},
 	{Parts: []string{"Unable to write event", "EOF"}, Because: "an Event that is on its way when the operator is killed doesn't arrive"},
+	{Parts: []string{"Reconciler error", "refused by a proxy"}, Because: "writes of one object of a plan are refused"},
 	{Parts: []string{"iter8-operator: leader election lost"}, Because: "it ends then"},
 }
 

@@ -55,7 +55,7 @@ func expires(l *coordinationv1.Lease) time.Time {
 }
 
 // app makes a Subject with variants v1, of a Service web, and v2, of a Service and a Deployment of some name, and a policy
-// whose route mirrors from the one to the other. All three have the same name.
+// whose route mirrors to the latter what the Service primary answers. All three have the same name.
 func (s *scene) app(name, v2 string) {
 	s.Helper()
 	subject := s.subject(name, "web", v2)
@@ -64,7 +64,7 @@ func (s *scene) app(name, v2 string) {
 	backend := func(name string) map[string]any { return map[string]any{"name": name, "port": 80} }
 	values, err := json.Marshal(map[string]any{"rules": []any{map[string]any{
 		"filters":     []any{map[string]any{"type": "RequestMirror", "requestMirror": map[string]any{"backendRef": backend(v2)}}},
-		"backendRefs": []any{backend("web")},
+		"backendRefs": []any{backend("primary")},
 	}}})
 	s.Expect(err).NotTo(HaveOccurred())
 	s.create(subject, &iter8v1alpha1.RoutingPolicy{ObjectMeta: s.meta(name), Spec: iter8v1alpha1.RoutingPolicySpec{

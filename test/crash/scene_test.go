@@ -39,6 +39,7 @@ func newScene(t *testing.T) *scene {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "scene-"}}
 	s.create(namespace)
 	s.namespace = namespace.Name
+	s.create(s.primary())
 	return s
 }
 
@@ -124,6 +125,11 @@ func (s *scene) key(name string) types.NamespacedName {
 func (s *scene) service(name string) *corev1.Service {
 	service := env.Service(s.namespace, name, nil)
 	return service
+}
+
+// primary is what answers the requests of routes, and no variant's.
+func (s *scene) primary() *corev1.Service {
+	return &corev1.Service{ObjectMeta: s.meta("primary"), Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}
 }
 
 // subject is one whose variants have a Service each, of their names.
@@ -253,12 +259,12 @@ func (s *scene) notes() []string {
 	return notes
 }
 
-// routeTemplate is an inline template of a route whose requests app answers, with copies to other Services.
+// routeTemplate is an inline template of a route whose requests the Service primary answers, with copies to other Services.
 func routeTemplate(name string, copies ...string) string {
 	filters := make([]string, 0, len(copies))
 	for _, to := range copies {
 		filters = append(filters, "{type: RequestMirror, requestMirror: {backendRef: {name: "+to+", port: 80}}}")
 	}
 	return "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: " + name +
-		"}\nspec: {rules: [{backendRefs: [{name: app, port: 80}], filters: [" + strings.Join(filters, ", ") + "]}]}\n"
+		"}\nspec: {rules: [{backendRefs: [{name: primary, port: 80}], filters: [" + strings.Join(filters, ", ") + "]}]}\n"
 }

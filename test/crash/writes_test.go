@@ -12,10 +12,10 @@ import (
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
 
-// Subsets come before the VirtualService that names them.
+// Subsets come before the VirtualService that names them, and go after it.
 const (
 	destinationRule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: app}\nspec: {host: app, subsets: [{name: v1, labels: {version: v1}}]}\n"
-	wider           = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: app}\nspec: {host: app, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}]}\n"
+	replaced        = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: app}\nspec: {host: app, subsets: [{name: v2, labels: {version: v2}}]}\n"
 	virtualService  = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: app}\nspec: {hosts: [app], http: [{route: [{destination: {host: app, subset: v1}}]}]}\n"
 	shifted         = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: app}\nspec: {hosts: [app], http: [{route: [{destination: {host: app, subset: v2}}]}]}\n"
 )
@@ -24,7 +24,7 @@ const (
 // so that no variant decides about them.
 var (
 	first  = []string{virtualService, routeTemplate("kept"), routeTemplate("changed", "copies"), routeTemplate("gone"), destinationRule}
-	second = []string{shifted, routeTemplate("kept"), routeTemplate("changed", "others"), routeTemplate("new"), wider}
+	second = []string{shifted, routeTemplate("kept"), routeTemplate("changed", "others"), routeTemplate("new"), replaced}
 
 	afterFirst = state{
 		objects: []string{"DestinationRule/app", "VirtualService/app", "HTTPRoute/kept", "HTTPRoute/changed", "HTTPRoute/gone"},
@@ -59,7 +59,7 @@ var scenarios = map[string]scenario{
 		// The inventory, five objects, the policy's status and the Subject's.
 		takes: 8, end: afterFirst,
 		specs: map[string]string{
-			"DestinationRule/app": "name:v1", "VirtualService/app": "subset:v1", "HTTPRoute/changed": "name:copies", "HTTPRoute/gone": "name:app",
+			"DestinationRule/app": "name:v1", "VirtualService/app": "subset:v1", "HTTPRoute/changed": "name:copies", "HTTPRoute/gone": "name:primary",
 		},
 	},
 	"the spec has changed": {
@@ -68,11 +68,11 @@ var scenarios = map[string]scenario{
 			patch(s, s.policy("app"), func(p *iter8v1alpha1.RoutingPolicy) { setTemplates(p, second...) })
 		},
 		stay: []string{"DestinationRule/app", "VirtualService/app", "HTTPRoute/kept", "HTTPRoute/changed"},
-		// The inventory; the DestinationRule, the VirtualService, one route that is changed and one that is new; one that is
-		// deleted; the status, and an Event.
-		takes: 8, end: afterSecond, notes: []string{"requests are mirrored to others:80"},
+		// The inventory; the DestinationRule with both subsets, the VirtualService, one route that is changed and one that is new; one
+		// that is deleted; the DestinationRule with one subset; the status, and an Event.
+		takes: 9, end: afterSecond, notes: []string{"requests are mirrored to others:80"},
 		specs: map[string]string{
-			"DestinationRule/app": "name:v2", "VirtualService/app": "subset:v2", "HTTPRoute/changed": "name:others", "HTTPRoute/new": "name:app",
+			"DestinationRule/app": "subsets:[map[labels:map[version:v2] name:v2]]", "VirtualService/app": "subset:v2", "HTTPRoute/changed": "name:others", "HTTPRoute/new": "name:primary",
 		},
 	},
 	"the Subject is gone": {

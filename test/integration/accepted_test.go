@@ -57,12 +57,46 @@ func TestThePolicyRepeatsWhatTheGatewaySays(t *testing.T) {
 	s.Eventually(s.route("httpbin")).Should(mirrorTo("httpbin-v2"))
 	s.Eventually(accepted).Should(gomega.HavePrefix(awaited), "the route is another one now")
 
-	s.report("httpbin", isAccepted, condition(gatewayv1.RouteConditionResolvedRefs, metav1.ConditionFalse, "BackendNotFound", "httpbin-v2 not found"))
+	s.report("httpbin", isAccepted, isResolved)
+	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True "))
+	s.report("httpbin", isAccepted, condition(gatewayv1.RouteConditionResolvedRefs, metav1.ConditionFalse, "BackendNotFound", "httpbin-v1 not found"))
 	const refused = "False BackendNotFound: HTTPRoute httpbin: Service "
-	s.Eventually(accepted).Should(gomega.And(gomega.HavePrefix(refused), gomega.HaveSuffix("says ResolvedRefs False: BackendNotFound: httpbin-v2 not found")))
+	s.Eventually(accepted).Should(gomega.And(gomega.HavePrefix(refused), gomega.HaveSuffix("says ResolvedRefs False: BackendNotFound: httpbin-v1 not found")))
 	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix(refused))
-	s.Expect(s.route("httpbin")()).To(mirrorTo("httpbin-v2"), "what is applied stays")
+	s.Expect(s.route("httpbin")()).To(mirrorTo("httpbin-v2"), "what was accepted with the mirror stays")
 
+	s.report("httpbin", isAccepted, isResolved)
+	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True "))
+}
+
+// TestAMirrorThatTheGatewayRefusesIsTakenBack has a gateway refuse a route with the mirror that it accepted without.
+func TestAMirrorThatTheGatewayRefusesIsTakenBack(t *testing.T) {
+	s := newScene(t)
+	_, policy := s.tutorial()
+	s.Eventually(s.route("httpbin")).ShouldNot(gomega.BeNil())
+	isAccepted := condition(gatewayv1.RouteConditionAccepted, metav1.ConditionTrue, "Accepted", "")
+	isResolved := condition(gatewayv1.RouteConditionResolvedRefs, metav1.ConditionTrue, "ResolvedRefs", "")
+	unresolved := condition(gatewayv1.RouteConditionResolvedRefs, metav1.ConditionFalse, "InvalidKind", "no mirrors here")
+	s.report("httpbin", isAccepted, isResolved)
+	s.Eventually(s.condition(policy, iter8v1alpha1.ConditionAccepted)).Should(gomega.HavePrefix("True "))
+
+	s.deploy("httpbin-v2")
+	s.Eventually(s.route("httpbin")).Should(mirrorTo("httpbin-v2"))
+	s.Eventually(func() bool {
+		_, _ = s.ready(policy)()
+		return len(policy.Status.Mirrors) > 0 && policy.Status.Mirrors[0].OnTrial
+	}).Should(gomega.BeTrue())
+	primary := s.primary("httpbin")
+	s.report("httpbin", isAccepted, unresolved)
+	s.Eventually(s.route("httpbin"), withdrawalTime).Should(mirrorTo(), "at once")
+	s.Expect(s.primary("httpbin")).To(gomega.Equal(primary))
+	refused := "False MirrorRefused: no mirror to httpbin-v2:80: HTTPRoute httpbin: Service " + s.namespace + "/httpbin port 8000 says ResolvedRefs False: InvalidKind: no mirrors here"
+	s.Eventually(s.ready(policy)).Should(gomega.Equal(refused))
+
+	s.report("httpbin", isAccepted, isResolved)
+	s.Eventually(s.condition(policy, iter8v1alpha1.ConditionAccepted)).Should(gomega.HavePrefix("True "))
+	s.Eventually(s.ready(policy)).Should(gomega.Equal(refused), "it was the mirror")
+	s.Eventually(s.route("httpbin"), "25s").Should(mirrorTo("httpbin-v2"), "tried again after a quarter of a minute")
 	s.report("httpbin", isAccepted, isResolved)
 	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True "))
 }

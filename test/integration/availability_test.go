@@ -182,6 +182,7 @@ func TestReadyWhenOverridesWhatReadyMeans(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
+			s.createPrimary()
 			deployment, _ := s.workload("httpbin-v2")
 			unschedulable(deployment)
 			v2 := iter8v1alpha1.Variant{Name: "v2", Resources: []iter8v1alpha1.ResourceReference{

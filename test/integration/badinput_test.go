@@ -111,6 +111,7 @@ func TestABadSpecStallsThePolicyAndLosesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScene(t)
+			s.createPrimary()
 			policy := s.templatePolicy("routes", "app", routeTemplate("app"))
 			good := policy.Spec.DeepCopy()
 			s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), policy)
@@ -193,6 +194,7 @@ func TestASubjectThatIsDeletedAndMadeAgainEndsWhereItBegan(t *testing.T) {
 
 func TestSixteenVariantsOfSixteenResources(t *testing.T) {
 	s := newScene(t)
+	s.createPrimary()
 	var variants []iter8v1alpha1.Variant
 	for v := range 16 {
 		variant := iter8v1alpha1.Variant{Name: fmt.Sprintf("v%d", v+1)}

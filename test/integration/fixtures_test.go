@@ -79,6 +79,13 @@ func (s *scene) deploy(name string) (*appsv1.Deployment, *corev1.Service) {
 	return deployment, service
 }
 
+// createPrimary creates just the Service that routeTemplate sends clients to.
+func (s *scene) createPrimary() {
+	s.Helper()
+	s.create(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "httpbin-v1"},
+		Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}})
+}
+
 // variant of Services and Deployments of one name.
 func variant(name, workload string) iter8v1alpha1.Variant {
 	return iter8v1alpha1.Variant{Name: name, Resources: []iter8v1alpha1.ResourceReference{

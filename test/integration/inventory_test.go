@@ -29,6 +29,7 @@ func (s *scene) applied(policy *iter8v1alpha1.RoutingPolicy) func() ([]string, e
 
 func TestObjectsThatLeaveTheRenderAreDeleted(t *testing.T) {
 	s := newScene(t)
+	s.createPrimary()
 	policy := s.templatePolicy("routes", "app", routeTemplate("one"), routeTemplate("two"))
 	s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), policy)
 	s.Eventually(s.ready(policy)).Should(gomega.Equal("True Succeeded: 2 objects applied for v1 available"))
@@ -53,6 +54,7 @@ func TestTheInventoryIsWrittenBeforeAnythingNewIsApplied(t *testing.T) {
 
 func TestADeleteThatFailsIsRetriedAndStaysListed(t *testing.T) {
 	s := newScene(t)
+	s.createPrimary()
 	policy := s.templatePolicy("routes", "app", routeTemplate("one"), routeTemplate("two"))
 	s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), policy)
 	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True"))

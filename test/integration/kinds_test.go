@@ -85,6 +85,7 @@ func (s *scene) virtualService(name string) func() (*unstructured.Unstructured, 
 
 func TestAKindOfRouteThatIsNotServedIsAppliedOnceItIs(t *testing.T) {
 	s := newScene(t)
+	s.createPrimary()
 	_, v2 := s.deploy("httpbin-v2")
 	policy := s.templatePolicy("routes", "app", mirrorTemplate)
 	s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}, variant("v2", "httpbin-v2")), policy)
@@ -167,6 +168,7 @@ func TestARefusalWithoutAReasonIsNotAccepted(t *testing.T) {
 
 func TestAKindOfRouteThatMayNotBeWatchedIsAppliedOnceItMay(t *testing.T) {
 	s := newScene(t)
+	s.createPrimary()
 	restore := s.withoutRight("grpcroutes")
 	policy := s.templatePolicy("routes", "app", routeTemplate("app"), grpcRouteTemplate)
 	s.create(s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), policy)

@@ -77,11 +77,11 @@ func TestARouteThatTheAPIServerFindsInvalidIsRejectedAndTheOldOneStands(t *testi
 		spoil   func(v map[string]any)
 		message string
 	}{
-		"the CRD's schema: a port that there can't be": {
+		"the CRD's schema: a weight that is too much": {
 			func(v map[string]any) {
-				v["rules"].([]any)[0].(map[string]any)["backendRefs"].([]any)[0].(map[string]any)["port"] = 65536
+				v["rules"].([]any)[0].(map[string]any)["backendRefs"].([]any)[0].(map[string]any)["weight"] = 1000001
 			},
-			"spec.rules[0].backendRefs[0].port: Invalid value: 65536: "},
+			"spec.rules[0].backendRefs[0].weight: Invalid value: 1000001: "},
 		"a pattern of the schema: a hostname in capitals": {
 			func(v map[string]any) { v["hostnames"] = []any{"Example.com"} },
 			`spec.hostnames[0]: Invalid value: "Example.com": spec.hostnames[0] in body should match '`},
@@ -197,6 +197,7 @@ func TestAWriteThatFailsIsRetriedAndTheOldRouteStands(t *testing.T) {
 
 func TestConditionsOfStepsThatWereNotTakenSaySo(t *testing.T) {
 	s := newScene(t)
+	s.createPrimary()
 	policy := s.templatePolicy("routes", "app", "{{ if }}")
 	s.create(policy)
 	s.Eventually(s.conditions(policy)).Should(gomega.Equal(map[string]string{

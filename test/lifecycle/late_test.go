@@ -12,6 +12,11 @@ import (
 
 // edge attaches the tutorial's route to a Gateway, as another policy.
 const edge = `
+apiVersion: v1
+kind: Service
+metadata: {name: edge-v1}
+spec: {ports: [{port: 80}]}
+---
 apiVersion: iter8.tools/v1alpha1
 kind: RoutingPolicy
 metadata: {name: edge-route}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -54,7 +55,7 @@ func (s *scene) taken(name string) error {
 
 // A rule whose backend is not there is answered with 500; one that mirrors to such a backend too, where the data plane
 // needs the Service of a mirror.
-func TestABackendThatDoesNotExistIsReportedAsTheGatewayReportsIt(t *testing.T) {
+func TestABackendThatGoesIsReportedAsTheGatewayReportsIt(t *testing.T) {
 	for sentence, c := range map[string]struct {
 		rules    string
 		answered func(plane) string
@@ -81,8 +82,15 @@ rules:
 				s.httpbin("v2")
 				s.deploy("httpbin-v1")
 				s.deploy("httpbin-v2")
+				missing := func() *corev1.Service {
+					return env.Service(s.namespace, "missing", map[string]string{"app": "httpbin", "version": "v1"})
+				}
+				s.create(missing())
 				policy := s.route(c.rules)
 				caller := s.calling()
+				s.Eventually(s.condition(policy, iter8v1alpha1.ConditionAccepted)).Should(gomega.HavePrefix("True Accepted: "))
+
+				s.delete(missing())
 				s.Eventually(s.condition(policy, iter8v1alpha1.ConditionAccepted)).Should(gomega.And(
 					gomega.HavePrefix("False BackendNotFound: "),
 					gomega.ContainSubstring("HTTPRoute httpbin"),
@@ -90,7 +98,7 @@ rules:
 				))
 				s.Eventually(func() string { return caller.Do(caller.Get("/")) }).Should(gomega.HavePrefix(c.answered(s.plane)))
 
-				s.create(env.Service(s.namespace, "missing", map[string]string{"app": "httpbin", "version": "v1"}))
+				s.create(missing())
 				s.Eventually(s.condition(policy, iter8v1alpha1.ConditionAccepted)).Should(gomega.HavePrefix("True Accepted: "))
 				s.Eventually(func() string { return caller.Do(caller.Get("/")) }).Should(gomega.Equal("httpbin-v1"))
 			})

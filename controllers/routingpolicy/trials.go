@@ -1,0 +1,159 @@
+package routingpolicy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/conditions"
+	"iter8.tools/operator/controllers/mirrors"
+	"iter8.tools/operator/controllers/routes"
+)
+
+// trials are what came of mirrors that were put into routes which the gateways had accepted without them.
+//
+//	comes into an accepted route ─► on trial ─► accepted: Active
+//	                                   │
+//	                                refused ─► taken out ─┬─► accepted again: it was the mirror; tried again later
+//	                                                      ├─► refused still: it wasn't; it comes back
+//	                                                      └─► nothing is said: tried again later
+type trials struct {
+	// accepted: the gateways accepted what stood before; and awaited are the routes with trials of which they have said nothing yet.
+	accepted bool
+	awaited  map[string]bool
+	// refused are the mirrors that may not stand, and refusals what the status keeps of these, and of those that are tried again.
+	refused  []mirrors.Withholding
+	refusals map[mirrorKey]iter8v1alpha1.Refusal
+}
+
+const (
+	firstTrial  = 15 * time.Second
+	latestTrial = time.Hour
+	// maxRefusal is what the API allows of what a gateway said, in bytes.
+	maxRefusal = 512
+)
+
+// tried judges the mirrors that were on trial or refused by what the gateways say of the routes now, once for each reconcile: what is
+// written in it is for the next one to judge.
+func (r *Reconciler) tried(s *scope) *trials {
+	if s.trials != nil {
+		return s.trials
+	}
+	s.trials = &trials{
+		accepted: meta.IsStatusConditionTrue(s.policy.Status.Conditions, iter8v1alpha1.ConditionAccepted),
+		awaited:  map[string]bool{},
+		refusals: map[mirrorKey]iter8v1alpha1.Refusal{},
+	}
+	known := s.policy.Status.Mirrors
+	if !slices.ContainsFunc(known, func(m iter8v1alpha1.Mirror) bool { return m.OnTrial || m.Refusal != nil }) {
+		return s.trials
+	}
+	standing := map[string]standing{}
+	for _, o := range r.standing(s) {
+		standing[routes.Name(o.kind.Kind, o.name.Name)] = o
+		s.trials.awaited[routes.Name(o.kind.Kind, o.name.Name)] = o.existing.Acceptance.Status == metav1.ConditionUnknown
+	}
+	for _, m := range known {
+		o, stands := standing[m.Route]
+		refusal, withheld := s.refusalOf(m, o, stands)
+		if refusal == nil {
+			continue
+		}
+		s.trials.refusals[keyOf(m)] = *refusal
+		if withheld {
+			s.trials.refused = append(s.trials.refused, mirrors.Withholding{
+				Route: m.Route, To: m.To, Reason: iter8v1alpha1.ReasonMirrorRefused, Message: refusal.Message,
+			})
+		}
+	}
+	return s.trials
+}
+
+// refusalOf returns what is known of a refusal of a mirror, nil where nothing is, and reports whether the mirror may not stand for it.
+func (s *scope) refusalOf(m iter8v1alpha1.Mirror, route standing, stands bool) (refusal *iter8v1alpha1.Refusal, withheld bool) {
+	inputs := s.trialInputs()
+	if m.Refusal != nil && (inputs == "" || m.Refusal.Inputs == inputs) {
+		refusal = m.Refusal.DeepCopy()
+	}
+	within := stands && slices.ContainsFunc(asTheyStand(route.object, s.policy.Namespace), func(live mirrors.Mirror) bool {
+		return live.To == m.To && !live.Withheld() // in whatever rules its own is split into
+	})
+	if m.State != iter8v1alpha1.MirrorWithheld {
+		if !m.OnTrial || !within || route.existing.Acceptance.Status != metav1.ConditionFalse {
+			return refusal, false
+		}
+		again := iter8v1alpha1.Refusal{
+			Time: metav1.NewTime(s.now).Rfc3339Copy(), Times: 1, Inputs: cmp.Or(inputs, s.policy.Status.Checked), Message: conditions.Truncate(route.existing.Acceptance.Message, maxRefusal),
+		}
+		if refusal != nil {
+			if toldRefused(m) {
+				return refusal, true // and could not be taken out since
+			}
+			again.Times = refusal.Times + 1
+		}
+		return &again, true
+	}
+	if refusal == nil {
+		return nil, false
+	}
+	if stands && !within && !refusal.Confirmed {
+		switch route.existing.Acceptance.Status {
+		case metav1.ConditionTrue:
+			refusal.Confirmed = true
+		case metav1.ConditionFalse:
+			return nil, false
+		case metav1.ConditionUnknown:
+		}
+	}
+	left := refusal.Time.Add(untilNextTrial(refusal.Times)).Sub(s.now)
+	if left > 0 {
+		s.retryAfter(left)
+	}
+	return refusal, left > 0
+}
+
+// toldRefused reports whether the status of a mirror that stands tells that it was refused since it was put in.
+func toldRefused(m iter8v1alpha1.Mirror) bool {
+	return m.Refusal != nil && m.Since != nil && !m.Refusal.Time.Before(m.Since)
+}
+
+// untilNextTrial is how long after a refusal a mirror is tried again.
+func untilNextTrial(times int32) time.Duration {
+	return min(firstTrial<<min(max(times-1, 0), 16), latestTrial)
+}
+
+// trialInputs is a digest of what a refusal holds for; empty where it isn't known.
+func (s *scope) trialInputs() string {
+	if s.subject == nil || s.policy.Spec.Chart != nil && s.state.Chart == nil {
+		return ""
+	}
+	return s.checkedDigest()
+}
+
+// record has the status of a mirror say what its trial has come to; previous are the mirrors as it had them before.
+func (t trials) record(m *iter8v1alpha1.Mirror, previous []iter8v1alpha1.Mirror) {
+	wasOnTrial, stood := false, false
+	if i := slices.IndexFunc(previous, func(was iter8v1alpha1.Mirror) bool { return keyOf(was) == keyOf(*m) }); i >= 0 {
+		wasOnTrial, stood = previous[i].OnTrial, previous[i].State != iter8v1alpha1.MirrorWithheld
+	}
+	m.OnTrial, m.Refusal = false, nil
+	if m.State == iter8v1alpha1.MirrorActive {
+		return
+	}
+	refusal, refused := t.refusals[keyOf(*m)]
+	if refused {
+		m.Refusal = &refusal
+	}
+	switch {
+	case m.State == iter8v1alpha1.MirrorWithheld:
+		m.OnTrial = wasOnTrial && t.awaited[m.Route] // should it come back before the answer
+	case stood:
+		m.OnTrial = wasOnTrial
+	default: // where the gateways have said nothing since the last trial, they accepted the route before that
+		m.OnTrial = t.accepted || wasOnTrial || refused
+	}
+}
