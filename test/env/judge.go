@@ -26,6 +26,9 @@ const (
 	maxLine = 4 << 20
 )
 
+// cutOffErrors are in the errors of what a stop has cut off: requests, and a start that wasn't through.
+var cutOffErrors = []string{"context canceled", "Informer to sync"}
+
 // AllowedError is a line of level error that an operator of a suite may log, or its last word.
 type AllowedError struct {
 	// Parts that the line contains, all of them.
@@ -133,7 +136,7 @@ func judgeLog(log io.Reader, allowed []AllowedError) ([]string, error) {
 		}
 		endBlock()
 		stopping = stopping || logged.Msg == stopMessage
-		cutOff := stopping && strings.Contains(logged.Error, "context canceled") && logged.Msg != panicMessage
+		cutOff := stopping && slices.ContainsFunc(cutOffErrors, func(words string) bool { return strings.Contains(logged.Error, words) }) && logged.Msg != panicMessage
 		if !seen[logged] && !cutOff && logged.isFault(line, allowed) {
 			findings = append(findings, line)
 			seen[logged] = true

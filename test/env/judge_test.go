@@ -19,6 +19,7 @@ func TestTheLogOfAnOperatorIsJudged(t *testing.T) {
 		fatal    = `{"level":"panic","ts":"2026-11-28T18:15:15Z","msg":"refused: no such thing"}`
 		stop     = `{"level":"info","ts":"2026-11-28T18:15:15Z","msg":"Stopping and waiting for non leader election runnables"}`
 		cutOff   = `{"level":"error","ts":"2026-11-28T18:15:15Z","msg":"Reconciler error","error":"writing: context canceled"}`
+		unsynced = `{"level":"error","ts":"2026-11-28T18:15:15Z","logger":"controller-runtime.source.Kind","msg":"failed to get informer from cache","error":"Timeout: failed waiting for *v1alpha1.Subject Informer to sync"}`
 		race     = "==================\nWARNING: DATA RACE\nWrite at 0x00c0000b4010 by goroutine 7:\n=================="
 		crash    = "panic: oh\n\ngoroutine 1 [running]:"
 	)
@@ -37,6 +38,8 @@ func TestTheLogOfAnOperatorIsJudged(t *testing.T) {
 		"an allowance of nothing":                  {refused + "\n", []AllowedError{{}}, []string{refused}},
 		"what a stop cut off":                      {stop + "\n" + cutOff + "\n" + refused + "\n", nil, []string{refused}},
 		"what is cut off without a stop":           {cutOff + "\n" + stop + "\n", nil, []string{cutOff}},
+		"a start that a stop cut off":              {stop + "\n" + unsynced + "\n", nil, nil},
+		"a start that fails":                       {unsynced + "\n" + stop + "\n", nil, []string{unsynced}},
 		"a recovered panic, allowed or not":        {panicked + "\n", append(allowed, AllowedError{Parts: []string{"panic"}}), []string{panicked}},
 		"a level that is worse than an error":      {fatal + "\n", allowed, []string{fatal}},
 		"a data race, as one finding":              {info + "\n" + race + "\n" + info + "\n", nil, []string{race}},
