@@ -33,6 +33,7 @@ func (s *scene) computed(kind string, object client.Object) func() (status.Statu
 
 func TestWhatTheOperatorHasNotLookedAtIsInProgress(t *testing.T) {
 	s := newScene(t)
+	s.createPrimary()
 	subject, policy := s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), s.templatePolicy("routes", "app", routeTemplate("app"))
 	restart(t, func() {
 		s.create(subject, policy)
@@ -56,6 +57,7 @@ func TestWhatTheOperatorHasNotLookedAtIsInProgress(t *testing.T) {
 
 func TestAStatusThatAnotherWritesIsPutRightAtOnce(t *testing.T) {
 	s := newScene(t)
+	s.createPrimary()
 	subject, policy := s.subject("app", iter8v1alpha1.Variant{Name: "v1"}), s.templatePolicy("routes", "app", routeTemplate("one"), routeTemplate("two"))
 	s.create(subject, policy)
 	const ready = "True Succeeded: 2 objects applied for v1 available"
@@ -80,6 +82,7 @@ func TestAStatusThatAnotherWritesIsPutRightAtOnce(t *testing.T) {
 // As many mirrors as a route can have, each with a long match.
 func TestTheStatusOfAPolicyWithManyMirrorsIsBounded(t *testing.T) {
 	s := newScene(t)
+	s.createPrimary()
 	rule := mirrorValues("httpbin-v1", slices.Repeat([]string{"httpbin-v2"}, 8)...)["rules"].([]any)[0].(map[string]any)
 	var rules []any
 	for i := range 16 {
