@@ -43,6 +43,8 @@ var allowedAlways = []AllowedError{
 		"controller-runtime says so whenever a leader is told to stop and gives its Lease back"},
 	{[]string{`"Server rejected event (will not retry!)"`, "because it is being terminated"},
 		"an Event about the last change of a scene whose namespace is deleted meanwhile; client-go logs it"},
+	{[]string{`"Server rejected event (will not retry!)"`, `"error":"namespaces \"`, `\" not found"`},
+		"the same, where the namespace is gone by the time that the Event is sent"},
 }
 
 // Judge stops every operator that ran in the Environment, and returns an error that lists what they did besides what the

@@ -20,6 +20,7 @@ func TestTheLogOfAnOperatorIsJudged(t *testing.T) {
 		stop     = `{"level":"info","ts":"2026-11-28T18:15:15Z","msg":"Stopping and waiting for non leader election runnables"}`
 		cutOff   = `{"level":"error","ts":"2026-11-28T18:15:15Z","msg":"Reconciler error","error":"writing: context canceled"}`
 		unsynced = `{"level":"error","ts":"2026-11-28T18:15:15Z","logger":"controller-runtime.source.Kind","msg":"failed to get informer from cache","error":"Timeout: failed waiting for *v1alpha1.Subject Informer to sync"}`
+		gone     = `{"level":"error","ts":"2026-11-28T18:15:15Z","logger":"events","msg":"Server rejected event (will not retry!)","error":"namespaces \"scene\" not found"}`
 		race     = "==================\nWARNING: DATA RACE\nWrite at 0x00c0000b4010 by goroutine 7:\n=================="
 		crash    = "panic: oh\n\ngoroutine 1 [running]:"
 	)
@@ -44,6 +45,8 @@ func TestTheLogOfAnOperatorIsJudged(t *testing.T) {
 		"a level that is worse than an error":      {fatal + "\n", allowed, []string{fatal}},
 		"a data race, as one finding":              {info + "\n" + race + "\n" + info + "\n", nil, []string{race}},
 		"a crash at the end":                       {info + "\n" + crash + "\n", nil, []string{crash}},
+		"an Event of a namespace that is gone":     {gone + "\n", allowedAlways, nil},
+		"an Event that is refused otherwise":       {strings.Replace(gone, "not found", "forbidden", 1) + "\n", allowedAlways, []string{strings.Replace(gone, "not found", "forbidden", 1)}},
 		"a last word that is allowed":              {"iter8-operator: refused by the Reconciler error\n", allowed, nil},
 		"a last word":                              {"iter8-operator: no\n", allowed, []string{"iter8-operator: no"}},
 		"a line that a kill has cut off":           {info + "\n" + refused[:40], nil, nil},
