@@ -59,6 +59,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	ended := s.recordResult(result)
 	if len(result.Failures) == 0 && result.Aborted == nil && !s.subjectGone {
 		s.inputs = r.inputsDigest(s) + "+" + r.gatewaysDigest(s, s.manifests)
+		r.lookups.keep(s.name(), nil) // the routes that stand name these Services now
 	}
 	if unread := r.unread(r.kinds(s, result.Inventory), s.policy.Namespace); unread != nil && s.reports[condition].status == metav1.ConditionTrue {
 		// What was to be done is done, but nothing tells whether it still stands.
