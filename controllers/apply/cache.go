@@ -25,6 +25,7 @@ import (
 // Cache knows the routing objects that the cluster holds, those of others included. It is fed by watches on the kinds that
 // policies follow, and by what Apply writes.
 type Cache struct {
+	ctx      context.Context //nolint:containedctx // the life of the watches
 	objects  *watch.Set[*cachedObject]
 	versions func(schema.GroupKind) []string
 
@@ -62,7 +63,7 @@ type CacheOptions struct {
 
 // NewCache returns a Cache whose watches end with the context.
 func NewCache(ctx context.Context, options CacheOptions) *Cache {
-	c := &Cache{versions: options.Versions, written: map[watch.Name]*cachedObject{}, inFlight: map[watch.Name]event{}}
+	c := &Cache{ctx: ctx, versions: options.Versions, written: map[watch.Name]*cachedObject{}, inFlight: map[watch.Name]event{}}
 	c.objects = watch.New(ctx, watch.Options[*cachedObject]{
 		Client:     options.Client,
 		Mapper:     options.Mapper,
@@ -111,9 +112,10 @@ func (c *Cache) Get(kind schema.GroupVersionKind, object types.NamespacedName) *
 	c.mu.RLock()
 	written := c.written[name]
 	c.mu.RUnlock()
+	overtaken := written != nil && c.objects.Overtakes(name, written.ResourceVersion) // before it is asked what is shown
 	shown, _ := c.objects.Get(name)
 	switch {
-	case written != nil && (shown == nil || ownwrites.Newer(written, shown)):
+	case written != nil && (shown == nil && !overtaken || shown != nil && ownwrites.Newer(written, shown)):
 		return &written.existing
 	case shown != nil:
 		return &shown.existing
@@ -217,6 +219,7 @@ func (c *Cache) remember(name watch.Name, answer *unstructured.Unstructured) {
 	}
 	if shown == nil || ownwrites.Newer(written, shown) {
 		c.written[name] = written
+		c.expect(name, written)
 	}
 }
 
