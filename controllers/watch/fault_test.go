@@ -148,14 +148,19 @@ func TestANamespaceThatIsNotWatchedIsSaidToBeSo(t *testing.T) {
 func TestAStreamedListThatFailsInTheMiddleIsTold(t *testing.T) {
 	t.Parallel()
 	var mended atomic.Bool
-	var streams atomic.Int32
+	var calls atomic.Int32
 	_, client := apiserver(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("watch") == "" {
+		calls.Add(1)
+		switch {
+		case r.URL.Query().Get("watch") != "":
+		case mended.Load():
+			write(w, http.StatusGone, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}`)
+			return // for a stream
+		default:
 			write(w, http.StatusInternalServerError, brokenStatus)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		streams.Add(1)
 		if !mended.Load() {
 			_, _ = fmt.Fprintf(w, `{"type": "ERROR", "object": %s}`, brokenStatus)
 			return
@@ -175,8 +180,8 @@ func TestAStreamedListThatFailsInTheMiddleIsTold(t *testing.T) {
 	began := time.Now()
 	w.set.Follow(someone, []Target{apple}, nil)
 	w.Eventually(w.state(apple)).Should(Satisfy(unavailable(false, brokenWords, began)))
-	since, tries := w.state(apple)().UnreadableSince, streams.Load()
-	w.Eventually(streams.Load).Should(BeNumerically(">", tries))
+	since, tries := w.state(apple)().UnreadableSince, calls.Load()
+	w.Eventually(calls.Load).Should(BeNumerically(">", tries))
 	w.Consistently(w.state(apple)).Should(HaveField("UnreadableSince", Equal(since)))
 
 	mended.Store(true)

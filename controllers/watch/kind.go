@@ -158,29 +158,35 @@ func (s *Set[T]) listerWatcher(w *kindWatch, of *scope, resource schema.GroupVer
 	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list := lists.begin()
-			objects, err := client.List(ctx, narrow(o))
-			if err == nil && objects.GetContinue() != "" {
-				lists.leave(list) // a page is no list yet, and the next has as long as this had
-			} else {
-				lists.end(list, failure(toList, err))
-			}
+			var objects *unstructured.UnstructuredList
+			err := persist(ctx, func() (err error) {
+				list := lists.begin()
+				objects, err = client.List(ctx, narrow(o))
+				if err == nil && objects.GetContinue() != "" {
+					lists.leave(list) // a page is no list yet, and the next has as long as this had
+				} else {
+					lists.end(list, failure(toList, err))
+				}
+				return err
+			})
 			return objects, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			var list *call
-			if ptr.Deref(o.SendInitialEvents, false) { // then nothing is listed but by this stream
-				list = lists.begin()
+			var events watch.Interface
+			try := func() (err error) {
+				watching := watches.begin()
+				events, err = client.Watch(ctx, narrow(o))
+				watches.end(watching, failure(toWatch, err))
+				return err
 			}
-			watching := watches.begin()
-			events, err := client.Watch(ctx, narrow(o))
-			watches.end(watching, failure(toWatch, err))
-			switch {
-			case list == nil:
+			if !ptr.Deref(o.SendInitialEvents, false) {
+				err := persist(ctx, try)
 				return events, err
-			case err != nil:
+			}
+			list := lists.begin() // nothing is listed but by this stream
+			if err := try(); err != nil {
 				lists.leave(list)
-				return nil, err
+				return nil, err // for a list without a stream
 			}
 			end, left := func(err error) { lists.end(list, failure(toList, err)) }, func() { lists.leave(list) }
 			return initialEvents(events, func() { lists.progress(list) }, end, left), nil
