@@ -16,32 +16,23 @@ import (
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap/zapcore"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	clientconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
-	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	configv1alpha1 "iter8.tools/operator/api/config/v1alpha1"
-	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/charts"
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/chart"
@@ -66,8 +57,10 @@ import (
 const (
 	leaseName = "iter8-operator"
 
-	firstRetry   = 200 * time.Millisecond
-	slowestRetry = time.Minute
+	// What fails is tried again with growing delays, up to slowestRetry; a Subject's status, which is one write, up to slowestReport.
+	firstRetry    = 200 * time.Millisecond
+	slowestRetry  = time.Minute
+	slowestReport = 10 * time.Second
 
 	// heapGrowth is by how many percent the heap may grow before garbage is collected, unless GOGC says otherwise. Most of it is what the
 	// caches hold: a third of Go's own value costs next to no time and saves a quarter of the memory.
@@ -86,6 +79,7 @@ type options struct {
 	defaultServiceAccount   string
 	concurrentPolicies      int
 	concurrentSubjects      int
+	resync                  time.Duration
 }
 
 func main() {
@@ -109,6 +103,7 @@ func parseFlags(args []string) (options, error) {
 	flags.StringVar(&o.defaultServiceAccount, "default-service-account", "", "ServiceAccount in the policy's namespace that acts for policies that name none; without it the operator itself acts")
 	flags.IntVar(&o.concurrentPolicies, "concurrent-policies", 8, "number of RoutingPolicies that are reconciled at once")
 	flags.IntVar(&o.concurrentSubjects, "concurrent-subjects", 1, "number of Subjects whose status is written at once; more compete with the routes")
+	flags.DurationVar(&o.resync, "resync-interval", 20*time.Minute, "about how often each Subject and RoutingPolicy is looked at though nothing tells of it, from half as long to half as long again; what is as it should be costs no request; 0 for never")
 	kubeconfig := goflag.NewFlagSet("", goflag.ContinueOnError)
 	clientconfig.RegisterFlags(kubeconfig)
 	flags.AddGoFlagSet(kubeconfig)
@@ -121,6 +116,9 @@ func parseFlags(args []string) (options, error) {
 	if problems := validation.IsDNS1123Subdomain(o.defaultServiceAccount); flags.Changed("default-service-account") && len(problems) > 0 {
 		// An empty name, above all, would leave policies with the operator's rights.
 		return options{}, fmt.Errorf("--default-service-account: %q is not the name of a ServiceAccount: %s", o.defaultServiceAccount, problems[0])
+	}
+	if o.resync < 0 {
+		return options{}, fmt.Errorf("--resync-interval: %s is negative", o.resync)
 	}
 	return o, nil
 }
@@ -178,35 +176,6 @@ func readConfig(file string) (configv1alpha1.OperatorConfiguration, error) {
 	return config, nil
 }
 
-func managerOptions(o options, config configv1alpha1.OperatorConfiguration) ctrl.Options {
-	scheme := runtime.NewScheme()
-	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
-	utilruntime.Must(iter8v1alpha1.AddToScheme(scheme))
-	namespaces := map[string]cache.Config{}
-	for _, namespace := range config.WatchNamespaces {
-		namespaces[namespace] = cache.Config{}
-	}
-	return ctrl.Options{
-		Scheme: scheme,
-		Cache: cache.Options{
-			DefaultNamespaces: namespaces,
-			DefaultTransform:  cache.TransformStripManagedFields(),
-			ByObject:          map[client.Object]cache.ByObject{&corev1.ConfigMap{}: {Label: labels.SelectorFromSet(labels.Set{iter8v1alpha1.ManagedByLabel: conversion.ManagedByValue})}},
-		},
-		Metrics: metricsserver.Options{
-			BindAddress:    o.metricsAddress,
-			SecureServing:  true,
-			CertDir:        o.metricsCertDir,
-			FilterProvider: filters.WithAuthenticationAndAuthorization,
-		},
-		HealthProbeBindAddress:        o.probeAddress,
-		LeaderElection:                o.leaderElect,
-		LeaderElectionID:              leaseName,
-		LeaderElectionNamespace:       o.leaderElectionNamespace,
-		LeaderElectionReleaseOnCancel: true,
-	}
-}
-
 // setup wires what the operator consists of: what watches, what reconciles, and what tells of its health.
 func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alpha1.OperatorConfiguration) error {
 	dynamicClient, err := dynamic.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
@@ -217,7 +186,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	if err != nil {
 		return err
 	}
-	discoveryClient, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	discoveryClient, err := discovery.NewDiscoveryClientForConfigAndClient(mgr.GetConfig(), bounded(mgr.GetHTTPClient()))
 	if err != nil {
 		return err
 	}
@@ -263,8 +232,8 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Client: dynamicClient, Mapper: mgr.GetRESTMapper(), Namespaces: config.WatchNamespaces, Notify: changedPolicies.Notify,
 	})
 
-	subjects := &subject.Reconciler{Client: mgr.GetClient(), Observer: observer, Subjects: &changedSubjects}
-	if err := subjects.SetupWithManager(mgr, controllerOptions[ctrl.Request](o.concurrentSubjects)); err != nil {
+	subjects := &subject.Reconciler{Client: mgr.GetClient(), Observer: observer, Subjects: &changedSubjects, Resync: o.resync}
+	if err := subjects.SetupWithManager(mgr, controllerOptions[ctrl.Request](o.concurrentSubjects, slowestReport)); err != nil {
 		return err
 	}
 	build, err := buildOf(os.Executable)
@@ -288,10 +257,11 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Kinds:               kinds,
 		Build:               build,
 		Namespaces:          config.WatchNamespaces,
+		Resync:              o.resync,
 		UnknownGrace:        config.Mirrors.UnknownGrace.Duration,
 		AllowCrossNamespace: config.AllowCrossNamespaceReferences,
 	}
-	if err := policies.SetupWithManager(ctx, mgr, controllerOptions[ctrl.Request](o.concurrentPolicies)); err != nil {
+	if err := policies.SetupWithManager(ctx, mgr, controllerOptions[ctrl.Request](o.concurrentPolicies, slowestRetry)); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
@@ -333,7 +303,7 @@ func setupLegacy(mgr ctrl.Manager, config configv1alpha1.Legacy, metadataClient 
 		}
 		converter.Namespaces = selector
 	}
-	if err := converter.SetupWithManager(mgr, controllerOptions[ctrl.Request](1)); err != nil {
+	if err := converter.SetupWithManager(mgr, controllerOptions[ctrl.Request](1, slowestRetry)); err != nil {
 		return err
 	}
 	if !config.RemoveFinalizers {
@@ -341,15 +311,15 @@ func setupLegacy(mgr ctrl.Manager, config configv1alpha1.Legacy, metadataClient 
 	}
 	finalizers := conversioncontroller.NewFinalizers(metadataClient, mgr.GetRESTMapper())
 	watching.OnLegacyFinalizer = finalizers.Found
-	return finalizers.SetupWithManager(mgr, controllerOptions[conversioncontroller.Resource](1))
+	return finalizers.SetupWithManager(mgr, controllerOptions[conversioncontroller.Resource](1, slowestRetry))
 }
 
-func controllerOptions[R comparable](concurrent int) controller.TypedOptions[R] {
+func controllerOptions[R comparable](concurrent int, slowest time.Duration) controller.TypedOptions[R] {
 	warm := true
 	return controller.TypedOptions[R]{
 		MaxConcurrentReconciles: concurrent,
 		EnableWarmup:            &warm,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[R](firstRetry, slowestRetry),
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[R](firstRetry, slowest),
 	}
 }
 

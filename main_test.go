@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"github.com/spf13/pflag"
@@ -19,7 +20,7 @@ import (
 func TestFlagsHaveDefaults(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(parseFlags(nil)).To(Equal(options{
-		metricsAddress: ":8443", probeAddress: ":8081", logLevel: "info", concurrentPolicies: 8, concurrentSubjects: 1,
+		metricsAddress: ":8443", probeAddress: ":8081", logLevel: "info", concurrentPolicies: 8, concurrentSubjects: 1, resync: 20 * time.Minute,
 	}))
 }
 
@@ -27,10 +28,10 @@ func TestFlagsAreTaken(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(parseFlags([]string{
 		"--config=/etc/operator.yaml", "--metrics-bind-address=0", "--metrics-cert-dir=/certs", "--health-probe-bind-address", ":9",
-		"--leader-elect", "--leader-election-namespace=system", "--log-level=debug", "--default-service-account=tenant", "--concurrent-policies=1", "--concurrent-subjects=2",
+		"--leader-elect", "--leader-election-namespace=system", "--log-level=debug", "--default-service-account=tenant", "--concurrent-policies=1", "--concurrent-subjects=2", "--resync-interval=1h",
 	})).To(Equal(options{
 		configFile: "/etc/operator.yaml", metricsAddress: "0", metricsCertDir: "/certs", probeAddress: ":9",
-		leaderElect: true, leaderElectionNamespace: "system", logLevel: "debug", defaultServiceAccount: "tenant", concurrentPolicies: 1, concurrentSubjects: 2,
+		leaderElect: true, leaderElectionNamespace: "system", logLevel: "debug", defaultServiceAccount: "tenant", concurrentPolicies: 1, concurrentSubjects: 2, resync: time.Hour,
 	}))
 }
 
@@ -41,6 +42,7 @@ func TestFlagsThatAreWrong(t *testing.T) {
 	}{
 		"a flag that there isn't":      {[]string{"--metrics-addr=:1"}, "unknown flag: --metrics-addr"},
 		"a value of the wrong type":    {[]string{"--concurrent-policies=many"}, `invalid argument "many" for "--concurrent-policies"`},
+		"an interval below nothing":    {[]string{"--resync-interval=-1s"}, "--resync-interval: -1s is negative"},
 		"a flag without its value":     {[]string{"--config"}, "flag needs an argument: --config"},
 		"something that is no flag":    {[]string{"--leader-elect", "false"}, `unexpected argument "false"; see --help`},
 		"something after the last one": {[]string{"--", "start"}, `unexpected argument "start"; see --help`},
@@ -117,7 +119,7 @@ func TestTheManagerIsSetUpAsAsked(t *testing.T) {
 
 func TestControllersOfAStandbyAreWarm(t *testing.T) {
 	g := NewWithT(t)
-	controller := controllerOptions[ctrl.Request](3)
+	controller := controllerOptions[ctrl.Request](3, slowestRetry)
 	g.Expect(controller.MaxConcurrentReconciles).To(Equal(3))
 	g.Expect(*controller.EnableWarmup).To(BeTrue())
 }

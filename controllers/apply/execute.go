@@ -264,6 +264,10 @@ func conflict(owner Owner, step Step) *Failure {
 		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(
 			"%s %s belongs to an earlier policy of this name, with which it is deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
 	}
+	if step.Existing.Terminating {
+		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(
+			"%s %s, which does not belong to this policy, is being deleted; it is applied once that is gone", step.Key.Kind, step.Key.Name)}
+	}
 	whose := "no controller owns it"
 	if c := step.Existing.Controller; c != nil {
 		whose = fmt.Sprintf("%s %s controls it", c.Kind, c.Name)
@@ -292,6 +296,8 @@ func reasonOf(step Step, err error) string {
 		return iter8v1alpha1.ReasonApplyFailed
 	case meta.IsNoMatchError(err), isNotServed(err), errors.Is(err, watch.ErrNotServed):
 		return iter8v1alpha1.ReasonKindNotServed
+	case isOverQuota(err):
+		return iter8v1alpha1.ReasonApplyFailed
 	case apierrors.IsForbidden(err):
 		return iter8v1alpha1.ReasonForbidden
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
@@ -307,6 +313,12 @@ func reasonOf(step Step, err error) string {
 func isUnwell(err error) bool {
 	var status apierrors.APIStatus
 	return errors.As(err, &status) && (status.Status().Code >= http.StatusInternalServerError || status.Status().Code == http.StatusTooManyRequests)
+}
+
+// isOverQuota recognizes the answers of the admission plugin ResourceQuota, which is no matter of rights.
+func isOverQuota(err error) bool {
+	return apierrors.IsForbidden(err) && slices.ContainsFunc([]string{"exceeded quota: ", "status unknown for quota: ", "failed quota: ", "insufficient quota to "},
+		func(said string) bool { return strings.Contains(err.Error(), said) })
 }
 
 // isNotServed recognizes the answer to a write of a kind that the cluster doesn't serve any more. That its namespace is

@@ -191,6 +191,8 @@ func decide(owner Owner, step Step) Action {
 		return Create
 	case !owner.Owns(e, step.Entry):
 		switch {
+		case e.Terminating:
+			return Conflict // for as long as it takes
 		case owner.takesOver(e):
 			return TakeOver
 		case e.Adopt && e.Controller == nil:

@@ -122,6 +122,7 @@ func TestWhatIsDoneAboutAManifest(t *testing.T) {
 		"no controller owns it, and only its name was planned":          {existing: func(e *Existing) { e.Controller = nil }, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID = "" }, want: Conflict},
 		"no controller owns what took the place of what was ours":       {existing: func(e *Existing) { e.Controller, e.UID = nil, "other-uid" }, want: Conflict},
 		"somebody else's is being deleted":                              {existing: func(e *Existing) { e.Controller, e.Terminating = controlledBy("other"), true }, want: Conflict},
+		"what is handed over is being deleted":                          {existing: func(e *Existing) { e.Controller, e.Adopt, e.Terminating = nil, true, true }, unlisted: true, want: Conflict},
 		"another controls what is handed over":                          {existing: func(e *Existing) { e.Controller, e.Adopt = controlledBy("other"), true }, want: Conflict},
 		"no controller owns it, and it is handed over":                  {existing: func(e *Existing) { e.Controller, e.Adopt = nil, true }, unlisted: true, want: Adopt},
 		"no controller owns what took its place, and it is handed over": {existing: func(e *Existing) { e.Controller, e.UID, e.Adopt = nil, "other-uid", true }, want: Adopt},

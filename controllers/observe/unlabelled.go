@@ -19,6 +19,7 @@ const (
 	firstLook   = 3 * time.Second
 	rarestLook  = 10 * time.Minute
 	looksAtOnce = 4
+	lookTimeout = 10 * time.Second
 )
 
 // unlabelled finds resources that exist but lack the label by which they would be watched. Nothing routes by
@@ -105,6 +106,8 @@ func (u *unlabelled) exists(ctx context.Context, r watch.Name) bool {
 	if err != nil {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
 	_, err = u.client.Resource(mapping.Resource).Namespace(r.Object.Namespace).Get(ctx, r.Object.Name, metav1.GetOptions{})
 	return err == nil
 }

@@ -38,7 +38,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		}
 	}
 	if err := r.servedOtherwise(s); err != nil {
-		s.err = err // no watch tells when it can be known
+		s.err, s.faulty = err, true // no watch tells when it can be known
 		return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, err)
 	}
 	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
@@ -136,6 +136,7 @@ func (s *scope) recordResult(result apply.Result) outcome {
 		if !f.Until.IsZero() {
 			s.retryAfter(f.Until.Sub(s.now))
 		}
+		s.faulty = s.faulty || isPassing(f)
 		messages = append(messages, f.Message)
 	}
 	failure := errors.New(strings.Join(messages, "; "))

@@ -2,6 +2,7 @@ package routingpolicy
 
 import (
 	"context"
+	"errors"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,6 +18,9 @@ type apiReader struct {
 
 func (r apiReader) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 	service, ok := object.(*corev1.Service)
+	if _, bounded := ctx.Deadline(); !bounded {
+		return errors.New("without an end, a read holds up all others where it isn't answered")
+	}
 	if !ok {
 		return r.Reader.Get(ctx, key, object, options...)
 	}

@@ -66,6 +66,8 @@ type Reconciler struct {
 	UnknownGrace time.Duration
 	// Namespaces that are watched; none means all.
 	Namespaces []string
+	// Resync is about how often a policy is looked at though nothing tells of it: between half as long and half as long again; 0 is never.
+	Resync time.Duration
 	// AllowCrossNamespace lets a policy refer to a Subject of another namespace.
 	AllowCrossNamespace bool
 
@@ -103,6 +105,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if ended != hold || len(s.withdrawn) > 0 || s.deleted() {
 		r.writeStatus(ctx, s, ended)
 	}
+	r.repeat(req, s)
 	result, err := s.end()
 	if err != nil && result.RequeueAfter > 0 && r.enqueueAfter != nil {
 		r.enqueueAfter(req, result.RequeueAfter) // with an error, the result counts for nothing
@@ -204,6 +207,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *scope, ended outcome) {
 	case ownwrites.IsGone(err): // and so is whatever was to be done about it
 		s.due, s.err = time.Time{}, nil
 	default:
+		s.faulty = true
 		s.err = errors.Join(s.err, fmt.Errorf("writing the status of RoutingPolicy %s: %w", s.name(), err))
 	}
 }
@@ -218,7 +222,9 @@ func (r *Reconciler) patchStatus(ctx context.Context, s *scope, status iter8v1al
 	}
 	// A controller that goes on writing other things, such as annotations, must not keep the status from being written.
 	live := &iter8v1alpha1.RoutingPolicy{}
-	if r.Reader.Get(ctx, s.name(), live) != nil || live.UID != s.policy.UID || live.Generation != s.policy.Generation ||
+	bounded, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	if r.Reader.Get(bounded, s.name(), live) != nil || live.UID != s.policy.UID || live.Generation != s.policy.Generation ||
 		!equality.Semantic.DeepEqual(live.Status, s.policy.Status) {
 		return err
 	}

@@ -42,6 +42,8 @@ type scope struct {
 	policy *iter8v1alpha1.RoutingPolicy
 	// now is when the reconcile began, and due when it is to be repeated though no event tells; zero for never.
 	now, due time.Time
+	// faulty: a fault that ends by itself has cut the reconcile short.
+	faulty bool
 	// err is returned to have the reconcile repeated, with growing delays.
 	err error
 
@@ -151,6 +153,7 @@ func (s *scope) fail(condition, otherwise string, err error) outcome {
 	s.reports[condition] = r
 	if r.recovery() == iter8v1alpha1.Retries && condition != iter8v1alpha1.ConditionChartResolved {
 		s.err = err
+		s.faulty = s.faulty || slices.Contains(passing, r.reason)
 	}
 	return conclude
 }

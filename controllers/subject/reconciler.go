@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -34,12 +35,17 @@ const reportDelay = 100 * time.Millisecond
 // conflictRetry is how soon a status is written again whose Subject was written meanwhile.
 const conflictRetry = 500 * time.Millisecond
 
+// statusTimeout is how long the apiserver may take to answer to a status, for which those of other Subjects wait.
+const statusTimeout = 35 * time.Second
+
 // Reconciler writes the status of Subjects.
 type Reconciler struct {
 	Client   client.Client
 	Observer *observe.Observer
 	// Subjects notifies of Subjects whose spec or resources have changed.
 	Subjects *notify.Notifier
+	// Resync is about how often a Subject is looked at though nothing tells of it: between half as long and half as long again; 0 is never.
+	Resync time.Duration
 
 	written ownwrites.Cache[*iter8v1alpha1.Subject]
 }
@@ -63,13 +69,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	status := statusOf(subject, observation, metav1.Now().Rfc3339Copy())
 	if equality.Semantic.DeepEqual(status, &subject.Status) {
-		return ctrl.Result{}, nil
+		return r.atRest(), nil
 	}
 	updated := subject.DeepCopy()
 	updated.Status = *status
 	defer r.written.Begin(updated.DeepCopy())()
 	// A write that is late, as after the loss of the Lease, must not undo that of the next leader.
-	err := r.Client.Status().Patch(ctx, updated, ownwrites.StatusPatch{Before: subject.Status, After: status})
+	bounded, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	err := r.Client.Status().Patch(bounded, updated, ownwrites.StatusPatch{Before: subject.Status, After: status})
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
@@ -79,7 +87,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, fmt.Errorf("writing the status of Subject %s: %w", req, err)
 	}
 	r.written.Add(updated)
-	return ctrl.Result{}, nil
+	return r.atRest(), nil
+}
+
+// atRest is how a reconcile ends that leaves nothing to do.
+func (r *Reconciler) atRest() ctrl.Result {
+	if r.Resync == 0 {
+		return ctrl.Result{}
+	}
+	return ctrl.Result{RequeueAfter: wait.Jitter(r.Resync/2, 2)}
 }
 
 // SetupWithManager has Subjects enqueued when the observer notifies of them.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,6 +32,7 @@ type world struct {
 	client     client.Client
 	// writes counts the status patches, which fail with refusal.
 	writes  int
+	onWrite func(context.Context)
 	refusal error
 	// cached is what the cache shows, if that isn't what the cluster holds; unread is its error.
 	cached *iter8v1alpha1.Subject
@@ -56,6 +58,9 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 			},
 			SubResourcePatch: func(ctx context.Context, c client.Client, _ string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
 				w.writes++
+				if w.onWrite != nil {
+					w.onWrite(ctx)
+				}
 				if w.refusal != nil {
 					return w.refusal
 				}
@@ -109,6 +114,35 @@ func TestTheStatusIsWrittenOnceAndAgainOnlyWhereItDiffers(t *testing.T) {
 	w.Expect(w.reconcile(t)).To(Succeed())
 	w.Expect(w.stored(t).Status.Available).To(Equal("1/1"))
 	w.Expect(w.writes).To(Equal(2))
+}
+
+func TestASubjectIsLookedAtOnceInAWhileWhichCostsNothing(t *testing.T) {
+	w := newWorld(t, web())
+	w.reconciler.Resync = 20 * time.Minute
+	for range 10 {
+		result, err := w.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(web())})
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Expect(result.RequeueAfter).To(And(BeNumerically(">=", 10*time.Minute), BeNumerically("<=", 30*time.Minute)))
+	}
+	w.Expect(w.writes).To(Equal(1), "of the first")
+
+	s := w.stored(t)
+	s.Status.Available = "0/2"
+	w.Expect(w.client.Status().Update(t.Context(), s)).To(Succeed())
+	_, err := w.reconciler.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(web())})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.stored(t).Status.Available).To(Equal("2/2"), "what was missed is put right")
+}
+
+func TestAStatusIsNotWaitedForForGood(t *testing.T) {
+	w := newWorld(t, web())
+	w.onWrite = func(ctx context.Context) {
+		deadline, bounded := ctx.Deadline()
+		w.Expect(bounded).To(BeTrue())
+		w.Expect(time.Until(deadline)).To(BeNumerically("<=", 35*time.Second))
+	}
+	w.Expect(w.reconcile(t)).To(Succeed())
+	w.Expect(w.writes).To(Equal(1))
 }
 
 func TestACacheThatLagsHasNothingWrittenTwice(t *testing.T) {

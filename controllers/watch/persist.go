@@ -5,7 +5,12 @@ import (
 	"errors"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 )
 
 const (
@@ -31,5 +36,23 @@ func persist(ctx context.Context, try func() error) error {
 			return err
 		case <-time.After(backoff.Step()):
 		}
+	}
+}
+
+// Persistent returns calls of an informer that are made again where they fail.
+func Persistent(calls cache.ListerWatcher) cache.ListerWatcher {
+	once := cache.ToListerWatcherWithContext(calls)
+	return &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (list runtime.Object, err error) {
+			err = persist(ctx, func() error { list, err = once.ListWithContext(ctx, o); return err })
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (events watch.Interface, err error) {
+			if ptr.Deref(o.SendInitialEvents, false) { // else an informer lists
+				return once.WatchWithContext(ctx, o)
+			}
+			err = persist(ctx, func() error { events, err = once.WatchWithContext(ctx, o); return err })
+			return events, err
+		},
 	}
 }

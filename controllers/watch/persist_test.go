@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -8,9 +9,12 @@ import (
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
 )
 
 // TestWhatCanNotBeReadIsReadWithinSecondsOfTheEndOfAFault is about a Reflector's delays, which grow to a minute.
@@ -35,7 +39,10 @@ func TestWhatCanNotBeReadIsReadWithinSecondsOfTheEndOfAFault(t *testing.T) {
 					if verb == "list" {
 						w.client.PrependReactor("list", "apples", func(clienttesting.Action) (bool, runtime.Object, error) { err := unwell(); return err != nil, nil, err })
 					} else {
-						w.client.PrependWatchReactor("apples", func(clienttesting.Action) (bool, apiwatch.Interface, error) { err := unwell(); return err != nil, nil, err })
+						w.client.PrependWatchReactor("apples", func(clienttesting.Action) (bool, apiwatch.Interface, error) {
+							err := unwell()
+							return err != nil, nil, err
+						})
 					}
 				}
 				w.set.Follow(someone, []Target{apple}, nil)
@@ -94,4 +101,44 @@ func TestATryIsGivenUpAfterAWhile(t *testing.T) {
 		g.Expect(persist(t.Context(), func() error { return fault })).To(MatchError(fault))
 		g.Expect(time.Since(began)).To(BeNumerically("~", 153*time.Second, 3*time.Second))
 	})
+}
+
+func TestAnInformersCallsPersistButForAStreamedList(t *testing.T) {
+	fault := errors.New("EOF")
+	for name, test := range map[string]struct {
+		call  func(cache.ListerWatcherWithContext, context.Context) error
+		tries int
+	}{
+		"a list is made again": {func(c cache.ListerWatcherWithContext, ctx context.Context) error {
+			_, err := c.ListWithContext(ctx, metav1.ListOptions{})
+			return err
+		}, 2},
+		"a watch is": {func(c cache.ListerWatcherWithContext, ctx context.Context) error {
+			_, err := c.WatchWithContext(ctx, metav1.ListOptions{})
+			return err
+		}, 2},
+		"a streamed list isn't, since a list takes its place": {func(c cache.ListerWatcherWithContext, ctx context.Context) error {
+			_, err := c.WatchWithContext(ctx, metav1.ListOptions{SendInitialEvents: ptr.To(true)})
+			if errors.Is(err, fault) {
+				return nil
+			}
+			return errors.New("it was made again")
+		}, 1},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			g, tries := NewWithT(t), 0
+			try := func() error {
+				if tries++; tries == 1 {
+					return fault
+				}
+				return nil
+			}
+			calls := Persistent(&cache.ListWatch{
+				ListWithContextFunc:  func(context.Context, metav1.ListOptions) (runtime.Object, error) { return nil, try() },
+				WatchFuncWithContext: func(context.Context, metav1.ListOptions) (apiwatch.Interface, error) { return nil, try() },
+			})
+			g.Expect(test.call(cache.ToListerWatcherWithContext(calls), t.Context())).To(Succeed())
+			g.Expect(tries).To(Equal(test.tries))
+		})
+	}
 }

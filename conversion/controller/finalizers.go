@@ -51,6 +51,8 @@ func (f *Finalizers) Found(kind schema.GroupVersionKind, name types.NamespacedNa
 
 // Reconcile removes the finalizer, and only that.
 func (f *Finalizers) Reconcile(ctx context.Context, r Resource) (ctrl.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	mapping, err := f.Mapper.RESTMapping(r.Kind.GroupKind(), r.Kind.Version)
 	if err != nil {
 		return ctrl.Result{}, err

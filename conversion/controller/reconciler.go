@@ -55,6 +55,8 @@ type Reconciler struct {
 
 // Reconcile brings what a ConfigMap is converted to in step with it.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
 	configMap := &corev1.ConfigMap{}
 	err := r.Client.Get(ctx, req.NamespacedName, configMap)
 	if client.IgnoreNotFound(err) != nil {

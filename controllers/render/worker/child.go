@@ -147,8 +147,9 @@ var (
 	errLater = errors.New("others are slow already")
 
 	// errKilled says nothing of what was rendered: where memory runs out for all, the kernel kills a worker first.
-	errKilled = fmt.Errorf("%w: the process was killed while it rendered, as the kernel does where memory runs out", render.ErrUnavailable)
-	errMemory = fmt.Errorf("%w: rendering takes more than a worker may have; make the templates do less", ErrMemory)
+	errKilled  = fmt.Errorf("%w: the process was killed while it rendered, as the kernel does where memory runs out", render.ErrUnavailable)
+	errThreads = fmt.Errorf("%w: the process may have no more threads, of which the operator's Pod, its user or its node may have only so many", render.ErrUnavailable)
+	errMemory  = fmt.Errorf("%w: rendering takes more than a worker may have; make the templates do less", ErrMemory)
 )
 
 // render has a request rendered. Where that is slow, goOn is asked whether it may go on all the same. The child can
@@ -240,6 +241,8 @@ func (c *child) verdict() error {
 	switch {
 	case killed != nil && !errors.Is(killed, errEnded):
 		return killed
+	case strings.Contains(words, "failed to create new OS thread"), strings.Contains(words, "pthread_create failed"):
+		return errThreads
 	case strings.Contains(words, "stack exceeds"):
 		return fmt.Errorf("%w: templates call each other without an end, by tpl, include or template", ErrRecursion)
 	case slices.ContainsFunc(outOfMemory, func(said string) bool { return strings.Contains(words, said) }):

@@ -206,6 +206,19 @@ func TestWhatAChildDiedOf(t *testing.T) {
 	}
 }
 
+func TestAChildThatMayHaveNoMoreThreadsIsNoFaultOfItsRender(t *testing.T) {
+	for name, words := range map[string]string{
+		"without cgo": "runtime: failed to create new OS thread (have 6 already; errno=11)\nruntime: may need to increase max user processes (ulimit -u)\nfatal error: newosproc\n",
+		"with cgo":    "runtime/cgo: pthread_create failed: Resource temporarily unavailable\nSIGABRT: abort\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, c := NewWithT(t), &child{}
+			_, _ = c.lastWords.Write([]byte(words))
+			g.Expect(c.verdict()).To(And(MatchError(render.ErrUnavailable), Not(MatchError(render.ErrLimit))))
+		})
+	}
+}
+
 func TestAChildThatAnswersSomethingElseIsDoneWith(t *testing.T) {
 	g := NewWithT(t)
 	theirIn, in, err := os.Pipe()
