@@ -163,7 +163,7 @@ var Reasons = []Reason{
 		"Correct the kind in the Subject, install its CustomResourceDefinition, or add it to the chart value appResources (or routes, for what a policy applies); where the apiserver fails for one kind only, look at that kind's conversion webhook or API service; simplify a readyWhen expression that takes too long."},
 	{ReasonLabelMissing, []string{ofSubject, ofVariant}, Waits,
 		"A resource exists without the label iter8.tools/detect=true, so the operator doesn't watch it, and its variant isn't available.",
-		"Label the resource, which works at once: kubectl label --overwrite KIND NAME iter8.tools/detect=true. To notice that only the label is missing may take the operator up to ten minutes."},
+		"Label the resource, which works at once: kubectl label --overwrite KIND NAME iter8.tools/detect=true. To notice that only the label is missing may take the operator up to an hour."},
 
 	{ReasonAvailable, []string{ofVariant}, NoRecovery,
 		"Every resource of the variant exists and is ready.", ""},

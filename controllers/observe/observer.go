@@ -150,6 +150,9 @@ func (o *Observer) follow(subject *iter8v1alpha1.Subject) {
 	}
 	follower := types.NamespacedName{Namespace: subject.Namespace, Name: subject.Name}
 	o.resources.Follow(follower, slices.Collect(maps.Keys(targets)), names)
+	for _, name := range names {
+		o.unlabelled.renew(name)
+	}
 	o.notify(follower)
 }
 
@@ -162,6 +165,9 @@ func (o *Observer) forget(subject types.NamespacedName) {
 func (o *Observer) changed(target watch.Target, before, after *object) bool {
 	if after != nil && after.legacyFinalizer && (before == nil || !before.legacyFinalizer) && o.onLegacyFinalizer != nil {
 		o.onLegacyFinalizer(target.GroupVersionKind, types.NamespacedName{Namespace: after.Namespace, Name: after.Name})
+	}
+	if after == nil {
+		o.unlabelled.renew(watch.Name{Target: target, Object: types.NamespacedName{Namespace: before.Namespace, Name: before.Name}})
 	}
 	return before == nil || after == nil || target.Full || !reflect.DeepEqual(before.facts, after.facts)
 }

@@ -7,7 +7,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/client-go/util/workqueue"
 
 	"iter8.tools/operator/controllers/watch"
@@ -15,9 +17,14 @@ import (
 
 const (
 	// A resource that isn't there is first looked for without its label after firstLook, so that one that is
-	// just being made, or comes back at once, costs no read; then ever less often.
-	firstLook   = 3 * time.Second
-	rarestLook  = 10 * time.Minute
+	// just being made, or comes back at once, costs no read; then ever less often, until a Subject changes that names it or its watch
+	// shows its end. Each delay is longer by up to a lookSpread, so that looks which began together don't stay so.
+	firstLook  = 3 * time.Second
+	rarestLook = time.Hour
+	lookSpread = 0.2
+	// looksPerSecond are those at all resources together: after a start, all that is missing is looked for anew.
+	looksPerSecond, looksInABurst = 5, 20
+
 	looksAtOnce = 4
 	lookTimeout = 10 * time.Second
 )
@@ -30,6 +37,7 @@ type unlabelled struct {
 	missing func(watch.Name) bool
 	changed func(watch.Name)
 	queue   workqueue.TypedRateLimitingInterface[watch.Name]
+	pace    flowcontrol.RateLimiter
 
 	mu    sync.RWMutex
 	found map[watch.Name]struct{}
@@ -42,7 +50,8 @@ func newUnlabelled(client metadata.Interface, mapper meta.RESTMapper, missing fu
 		missing: missing,
 		changed: changed,
 		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[watch.Name](firstLook, rarestLook)),
+			spread{workqueue.NewTypedItemExponentialFailureRateLimiter[watch.Name](firstLook, rarestLook)}),
+		pace:  flowcontrol.NewTokenBucketRateLimiter(looksPerSecond, looksInABurst),
 		found: map[watch.Name]struct{}{},
 	}
 }
@@ -58,6 +67,22 @@ func (u *unlabelled) lookUp(r watch.Name) bool {
 		u.queue.AddRateLimited(r)
 	}
 	return found
+}
+
+// renew has a resource looked for as if it were missing since now.
+func (u *unlabelled) renew(r watch.Name) {
+	r.Full = false
+	u.queue.Forget(r)
+}
+
+// spread lengthens the delays of another limiter, each by another part.
+type spread struct {
+	workqueue.TypedRateLimiter[watch.Name]
+}
+
+// When returns how long to wait before a resource is looked for.
+func (s spread) When(r watch.Name) time.Duration {
+	return wait.Jitter(s.TypedRateLimiter.When(r), lookSpread)
 }
 
 func (u *unlabelled) run(ctx context.Context) {
@@ -102,6 +127,9 @@ func (u *unlabelled) look(ctx context.Context, r watch.Name) {
 }
 
 func (u *unlabelled) exists(ctx context.Context, r watch.Name) bool {
+	if u.pace.Wait(ctx) != nil {
+		return false
+	}
 	mapping, err := u.mapper.RESTMapping(r.GroupKind(), r.Version)
 	if err != nil {
 		return false
