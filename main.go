@@ -79,6 +79,7 @@ type options struct {
 	defaultServiceAccount   string
 	concurrentPolicies      int
 	concurrentSubjects      int
+	maxWatchedKinds         int
 	resync                  time.Duration
 }
 
@@ -103,6 +104,7 @@ func parseFlags(args []string) (options, error) {
 	flags.StringVar(&o.defaultServiceAccount, "default-service-account", "", "ServiceAccount in the policy's namespace that acts for policies that name none; without it the operator itself acts")
 	flags.IntVar(&o.concurrentPolicies, "concurrent-policies", 8, "number of RoutingPolicies that are reconciled at once")
 	flags.IntVar(&o.concurrentSubjects, "concurrent-subjects", 1, "number of Subjects whose status is written at once; more compete with the routes")
+	flags.IntVar(&o.maxWatchedKinds, "max-watched-kinds", 100, "number of kinds that Subjects can have watched, of which one whose objects a readyWhen.cel looks at counts as another one")
 	flags.DurationVar(&o.resync, "resync-interval", 20*time.Minute, "about how often each Subject and RoutingPolicy is looked at though nothing tells of it, from half as long to half as long again; what is as it should be costs no request; 0 for never")
 	kubeconfig := goflag.NewFlagSet("", goflag.ContinueOnError)
 	clientconfig.RegisterFlags(kubeconfig)
@@ -116,6 +118,9 @@ func parseFlags(args []string) (options, error) {
 	if problems := validation.IsDNS1123Subdomain(o.defaultServiceAccount); flags.Changed("default-service-account") && len(problems) > 0 {
 		// An empty name, above all, would leave policies with the operator's rights.
 		return options{}, fmt.Errorf("--default-service-account: %q is not the name of a ServiceAccount: %s", o.defaultServiceAccount, problems[0])
+	}
+	if o.maxWatchedKinds < 1 {
+		return options{}, fmt.Errorf("--max-watched-kinds: %d is too few", o.maxWatchedKinds)
 	}
 	if o.resync < 0 {
 		return options{}, fmt.Errorf("--resync-interval: %s is negative", o.resync)
@@ -203,7 +208,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	var changedPolicies, changedSubjects notify.Notifier
 	watching := observe.Options{
 		Subjects: mgr.GetCache(), Dynamic: dynamicClient, Metadata: metadataClient, Mapper: mgr.GetRESTMapper(), Config: config,
-		Notify: changedSubjects.Notify,
+		Notify: changedSubjects.Notify, MaxKinds: o.maxWatchedKinds,
 	}
 	if config.Legacy.Enabled {
 		if err := setupLegacy(mgr, config.Legacy, metadataClient, &watching); err != nil {

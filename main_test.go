@@ -20,7 +20,7 @@ import (
 func TestFlagsHaveDefaults(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(parseFlags(nil)).To(Equal(options{
-		metricsAddress: ":8443", probeAddress: ":8081", logLevel: "info", concurrentPolicies: 8, concurrentSubjects: 1, resync: 20 * time.Minute,
+		metricsAddress: ":8443", probeAddress: ":8081", logLevel: "info", concurrentPolicies: 8, concurrentSubjects: 1, maxWatchedKinds: 100, resync: 20 * time.Minute,
 	}))
 }
 
@@ -28,10 +28,10 @@ func TestFlagsAreTaken(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(parseFlags([]string{
 		"--config=/etc/operator.yaml", "--metrics-bind-address=0", "--metrics-cert-dir=/certs", "--health-probe-bind-address", ":9",
-		"--leader-elect", "--leader-election-namespace=system", "--log-level=debug", "--default-service-account=tenant", "--concurrent-policies=1", "--concurrent-subjects=2", "--resync-interval=1h",
+		"--leader-elect", "--leader-election-namespace=system", "--log-level=debug", "--default-service-account=tenant", "--concurrent-policies=1", "--concurrent-subjects=2", "--max-watched-kinds=7", "--resync-interval=1h",
 	})).To(Equal(options{
 		configFile: "/etc/operator.yaml", metricsAddress: "0", metricsCertDir: "/certs", probeAddress: ":9",
-		leaderElect: true, leaderElectionNamespace: "system", logLevel: "debug", defaultServiceAccount: "tenant", concurrentPolicies: 1, concurrentSubjects: 2, resync: time.Hour,
+		leaderElect: true, leaderElectionNamespace: "system", logLevel: "debug", defaultServiceAccount: "tenant", concurrentPolicies: 1, concurrentSubjects: 2, maxWatchedKinds: 7, resync: time.Hour,
 	}))
 }
 
@@ -42,6 +42,7 @@ func TestFlagsThatAreWrong(t *testing.T) {
 	}{
 		"a flag that there isn't":      {[]string{"--metrics-addr=:1"}, "unknown flag: --metrics-addr"},
 		"a value of the wrong type":    {[]string{"--concurrent-policies=many"}, `invalid argument "many" for "--concurrent-policies"`},
+		"room for no kind at all":      {[]string{"--max-watched-kinds=0"}, "--max-watched-kinds: 0 is too few"},
 		"an interval below nothing":    {[]string{"--resync-interval=-1s"}, "--resync-interval: -1s is negative"},
 		"a flag without its value":     {[]string{"--config"}, "flag needs an argument: --config"},
 		"something that is no flag":    {[]string{"--leader-elect", "false"}, `unexpected argument "false"; see --help`},

@@ -64,6 +64,7 @@ type Reason struct {
 const (
 	ReasonObserved        = "Observed"
 	ReasonInvalidResource = "InvalidResource"
+	ReasonTooManyKinds    = "TooManyKinds"
 	ReasonWatchFailed     = "WatchFailed"
 	ReasonLabelMissing    = "LabelMissing"
 
@@ -158,6 +159,9 @@ var Reasons = []Reason{
 	{ReasonInvalidResource, []string{ofSubject, ofVariant}, Stalls,
 		"A reference can't work: its kind is cluster-scoped, it names a namespace that the Subject may not refer to or that the operator doesn't watch, or its readyWhen expression doesn't compile.",
 		"Change the Subject; references to other namespaces take the chart values allowCrossNamespaceReferences and watchNamespaces."},
+	{ReasonTooManyKinds, []string{ofSubject, ofVariant}, Waits,
+		"The kind of a resource isn't watched, since Subjects have as many others watched as the operator's flag --max-watched-kinds allows; a kind whose objects a readyWhen.cel looks at counts as another one. Subjects that came first keep theirs. The variant counts as last known.",
+		"Leave kinds out of Subjects, or raise the flag with the operator's chart value extraArgs; the operator goes on by itself."},
 	{ReasonWatchFailed, []string{ofSubject, applied}, Waits,
 		"A kind is not served by the cluster, the operator may not list or watch it, the apiserver fails to answer for it, or a resource can't be judged; what was last known of it holds.",
 		"Correct the kind in the Subject, install its CustomResourceDefinition, or add it to the chart value appResources (or routes, for what a policy applies); where the apiserver fails for one kind only, look at that kind's conversion webhook or API service; simplify a readyWhen expression that takes too long."},

@@ -33,6 +33,8 @@ const (
 	Unknown
 	// Invalid: the reference can't work as it stands.
 	Invalid
+	// Excess: its kind isn't watched, since too many others are.
+	Excess
 	// Pending: it isn't read yet, which passes by itself.
 	Pending
 )
@@ -76,7 +78,7 @@ type Problem struct {
 
 // Known reports whether the variant is certainly available or certainly not.
 func (v Variant) Known() bool {
-	return v.State != Unknown && v.State != Invalid && v.State != Pending
+	return v.State != Unknown && v.State != Invalid && v.State != Excess && v.State != Pending
 }
 
 // Available reports whether the variant is certainly available.
@@ -107,7 +109,7 @@ func (s ResourceState) unavailable() bool { return precedence[s] >= precedence[N
 // precedence of the states of a variant's resources: one that certainly isn't ready decides, whatever is
 // unknown of the others.
 var precedence = map[ResourceState]int{
-	Ready: 0, Pending: 1, Unknown: 2, Invalid: 3, NotReady: 4, Terminating: 5, Missing: 6, Unlabelled: 7,
+	Ready: 0, Pending: 1, Unknown: 2, Excess: 3, Invalid: 4, NotReady: 5, Terminating: 6, Missing: 7, Unlabelled: 8,
 }
 
 func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alpha1.Variant) Variant {
@@ -129,7 +131,7 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 			continue
 		}
 		certain = certain || judged.state.unavailable() && reading.Err == nil
-		if judged.state == Unknown && !state.Synced || judged.state == Invalid && resource == nil {
+		if judged.state == Unknown && !state.Synced || (judged.state == Invalid || judged.state == Excess) && resource == nil {
 			variant.Unread, variant.WeightUnread = true, variant.WeightUnread || i == 0
 		}
 		if precedence[judged.state] > precedence[variant.State] {
@@ -171,6 +173,9 @@ func (o *Observer) observeResource(namespace string, ref *iter8v1alpha1.Resource
 		return verdict{Invalid, problem}, watch.State{}
 	}
 	name := resourceName(namespace, ref)
+	if o.slots.excludes(name.Target) {
+		return verdict{Excess, fmt.Sprintf("can't be watched: Subjects have %d other kinds watched, as many as --max-watched-kinds allows; it is watched as soon as one of these isn't any more", o.slots.most)}, watch.State{}
+	}
 	resource, state := o.resources.Get(name)
 	if !state.Synced {
 		return unread(state, name.Target)

@@ -9,9 +9,8 @@ package observe
 
 import (
 	"context"
-	"maps"
 	"reflect"
-	"slices"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -43,6 +42,8 @@ type Options struct {
 	Metadata metadata.Interface
 	Mapper   meta.RESTMapper
 	Config   configv1alpha1.OperatorConfiguration
+	// MaxKinds is how many kinds Subjects may have watched, of which one whose objects an expression looks at is another; 0 sets no limit.
+	MaxKinds int
 	// Notify is called with every Subject that comes, with each whose spec or resources change, and with each that
 	// goes. It must not block.
 	Notify func(subject types.NamespacedName)
@@ -61,6 +62,13 @@ type Observer struct {
 	allowCrossNamespace bool
 	onLegacyFinalizer   func(schema.GroupVersionKind, types.NamespacedName)
 	notify              func(subject types.NamespacedName)
+	slots               *slots
+
+	// following is held while a Subject is followed.
+	following sync.Mutex
+	held      held
+	// seated are the kinds that each Subject has watched.
+	seated map[types.NamespacedName][]watch.Target
 }
 
 // New returns an Observer whose watches end with the context.
@@ -72,6 +80,9 @@ func New(ctx context.Context, options Options) *Observer {
 		allowCrossNamespace: options.Config.AllowCrossNamespaceReferences,
 		onLegacyFinalizer:   options.OnLegacyFinalizer,
 		notify:              options.Notify,
+		slots:               &slots{most: options.MaxKinds, holders: map[watch.Target]map[types.NamespacedName]struct{}{}},
+		held:                held{},
+		seated:              map[types.NamespacedName][]watch.Target{},
 	}
 	for _, r := range options.Config.Readiness {
 		o.conditions[schema.GroupKind{Group: r.Group, Kind: r.Kind}] = r.Conditions
@@ -100,25 +111,15 @@ func (o *Observer) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) { o.follow(obj.(*iter8v1alpha1.Subject)) },
-		UpdateFunc: func(before, after any) {
-			if b, a := before.(*iter8v1alpha1.Subject), after.(*iter8v1alpha1.Subject); a.UID != b.UID || a.Generation != b.Generation {
-				o.follow(a)
-			}
-		},
-		DeleteFunc: func(obj any) {
-			if tombstone, ok := obj.(toolscache.DeletedFinalStateUnknown); ok {
-				obj = tombstone.Obj
-			}
-			if subject, ok := obj.(*iter8v1alpha1.Subject); ok {
-				o.forget(types.NamespacedName{Namespace: subject.Namespace, Name: subject.Name})
-			}
-		},
-	})
+	registration, err := informer.AddEventHandler(o.handler())
 	if err != nil {
 		return err
 	}
+	go func() {
+		if o.slots.most > 0 && toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+			o.release()
+		}
+	}()
 	o.unlabelled.run(ctx)
 	return nil
 }
@@ -128,38 +129,6 @@ func (o *Observer) NeedLeaderElection() bool { return false }
 
 // Watched returns the kinds that are watched now.
 func (o *Observer) Watched() []watch.Target { return o.resources.Targets() }
-
-// follow keeps the watches in step with a Subject's spec.
-func (o *Observer) follow(subject *iter8v1alpha1.Subject) {
-	var names []watch.Name
-	targets := map[watch.Target]struct{}{}
-	for _, v := range subject.Spec.Variants {
-		for i := range v.Resources {
-			ref := &v.Resources[i]
-			if o.validate(subject.Namespace, ref) != "" {
-				continue
-			}
-			name := resourceName(subject.Namespace, ref)
-			targets[name.Target] = struct{}{}
-			names = append(names, name)
-			if name.GroupKind() == serviceKind && ref.ReadyWhen == nil {
-				targets[endpointSlices] = struct{}{}
-				names = append(names, watch.Name{Target: endpointSlices, Object: name.Object})
-			}
-		}
-	}
-	follower := types.NamespacedName{Namespace: subject.Namespace, Name: subject.Name}
-	o.resources.Follow(follower, slices.Collect(maps.Keys(targets)), names)
-	for _, name := range names {
-		o.unlabelled.renew(name)
-	}
-	o.notify(follower)
-}
-
-func (o *Observer) forget(subject types.NamespacedName) {
-	o.resources.Follow(subject, nil, nil)
-	o.notify(subject)
-}
 
 // changed reports whether a fact of a resource has changed, or anything where an expression looks at all of it.
 func (o *Observer) changed(target watch.Target, before, after *object) bool {

@@ -40,16 +40,16 @@ func (e *empty) Get(ctx context.Context, name string, _ metav1.GetOptions, _ ...
 
 // TestWhatIsMissingIsLookedForEverLessOften counts the looks of one hour after the other. One resource is looked for after 3 s, and each
 // time after twice as long: 3 s · (2^n - 1) have passed at the nth look, so that 10 come within the first hour, or 9, since each
-// delay is longer by up to a fifth, and 1 at the most in each hour after that.
+// delay is longer by up to a fifth; 2 at the most in the second, by delays of 51 minutes, and 1 in each hour after that.
 func TestWhatIsMissingIsLookedForEverLessOften(t *testing.T) {
 	for name, test := range map[string]struct {
 		resources int
 		hours     []gomegatypes.GomegaMatcher
 	}{
 		"one resource": {1, []gomegatypes.GomegaMatcher{
-			BeElementOf(int64(9), int64(10)), BeNumerically("<=", 1), BeNumerically("<=", 1), BeNumerically("<=", 1)}},
+			BeElementOf(int64(9), int64(10)), BeNumerically("<=", 2), BeNumerically("<=", 1), BeNumerically("<=", 1)}},
 		"a hundred": {100, []gomegatypes.GomegaMatcher{
-			And(BeNumerically(">=", 900), BeNumerically("<=", 1000)), BeNumerically("<=", 100), BeNumerically("<=", 100), BeNumerically("<=", 100)}},
+			And(BeNumerically(">=", 900), BeNumerically("<=", 1000)), BeNumerically("<=", 200), BeNumerically("<=", 100), BeNumerically("<=", 100)}},
 		"ten thousand, as after a start, of which there are 5 looks a second": {10_000, []gomegatypes.GomegaMatcher{
 			And(BeNumerically(">=", 17_000), BeNumerically("<=", 18_020)), BeNumerically("<=", 18_020)}},
 	} {

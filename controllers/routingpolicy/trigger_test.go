@@ -215,7 +215,9 @@ func TestWhyAVariantCanNotBeJudged(t *testing.T) {
 		first, second observe.Variant
 		reason, said  string
 	}{
-		"it can't be read":                             {ready, unread, "VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be read"},
+		"it can't be read": {ready, unread, "VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be read"},
+		"its kind is one too many": {ready, observe.Variant{Name: "v2", State: observe.Excess, Problems: []observe.Problem{{State: observe.Excess, Message: "Thing b can't be watched"}}},
+			"VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be watched"},
 		"it can't work":                                {ready, impossible, "SubjectInvalid", "variant v2 counts as not available, as it was last known: Node a is cluster-scoped"},
 		"it can't be read, and can't work":             {ready, both, "SubjectInvalid", "variant v2 counts as not available, as it was last known: Node a is cluster-scoped"},
 		"it can't be read, and another one can't work": {observe.Variant{Name: "v1", State: observe.Invalid, Problems: []observe.Problem{invalid}}, unread, "VariantStateUnknown", "variant v2 counts as not available, as it was last known: Thing b can't be read"},

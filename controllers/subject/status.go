@@ -88,6 +88,8 @@ func reasonOf(state observe.ResourceState) string {
 		return iter8v1alpha1.ReasonNotReady
 	case observe.Invalid:
 		return iter8v1alpha1.ReasonInvalidResource
+	case observe.Excess:
+		return iter8v1alpha1.ReasonTooManyKinds
 	default:
 		return iter8v1alpha1.ReasonUnknown
 	}
@@ -106,6 +108,7 @@ func summarize(observation observe.Observation) summary {
 		reason string
 	}{
 		{observe.Invalid, iter8v1alpha1.ReasonInvalidResource},
+		{observe.Excess, iter8v1alpha1.ReasonTooManyKinds},
 		{observe.Unknown, iter8v1alpha1.ReasonWatchFailed},
 		{observe.Unlabelled, iter8v1alpha1.ReasonLabelMissing},
 	} {

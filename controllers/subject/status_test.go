@@ -56,6 +56,8 @@ func TestWhatIsReportedOfAVariant(t *testing.T) {
 			iter8v1alpha1.VariantStatus{Available: metav1.ConditionUnknown, Reason: "Unknown", Message: "Thing a can't be read"}},
 		"a resource can't work": {variant("v1", observe.Invalid, problem(observe.Invalid, "Node a is cluster-scoped")),
 			iter8v1alpha1.VariantStatus{Available: metav1.ConditionUnknown, Reason: "InvalidResource", Message: "Node a is cluster-scoped"}},
+		"a resource is of one kind too many": {variant("v1", observe.Excess, problem(observe.Excess, "Thing a can't be watched")),
+			iter8v1alpha1.VariantStatus{Available: metav1.ConditionUnknown, Reason: "TooManyKinds", Message: "Thing a can't be watched"}},
 		"several resources aren't ready": {variant("v1", observe.Missing, problem(observe.NotReady, "Service a isn't"), problem(observe.Missing, "Service b isn't there")),
 			iter8v1alpha1.VariantStatus{Available: metav1.ConditionFalse, Reason: "NotFound", Message: "Service a isn't; Service b isn't there"}},
 		"a kind can't be watched any more": {
@@ -107,6 +109,7 @@ func TestTheConditionsOfASubject(t *testing.T) {
 		invalid     = variant("v5", observe.Invalid, problem(observe.Invalid, "Node n is cluster-scoped"))
 		unknown     = variant("v6", observe.Unknown, problem(observe.Unknown, "Thing t can't be read"))
 		unlabelled  = variant("v7", observe.Unlabelled, problem(observe.Unlabelled, "Service u has no label"))
+		excess      = variant("v10", observe.Excess, problem(observe.Excess, "Thing x can't be watched"))
 		stale       = observe.Variant{Name: "v8", State: observe.Ready, Stale: []string{"Service s is judged as last seen: no", "Service t is judged as last seen: no"}}
 		mixed       = variant("v9", observe.Missing, problem(observe.Invalid, "Node m is cluster-scoped"), problem(observe.Unknown, "Thing m can't be read"), problem(observe.Missing, "Service m does not exist"))
 	)
@@ -127,8 +130,10 @@ func TestTheConditionsOfASubject(t *testing.T) {
 			observation(missing, unlabelled), metav1.ConditionFalse, "LabelMissing", "variant v7: Service u has no label", "Reconciling"},
 		"a resource is unknown, which goes before a label that is missing": {
 			observation(unlabelled, unknown), metav1.ConditionFalse, "WatchFailed", "variant v6: Thing t can't be read", "Reconciling"},
+		"a kind is one too many, which goes before what is unknown": {
+			observation(unknown, excess), metav1.ConditionFalse, "TooManyKinds", "variant v10: Thing x can't be watched", "Reconciling"},
 		"a reference can't work, which goes before all": {
-			observation(unlabelled, unknown, invalid, missing), metav1.ConditionFalse, "InvalidResource", "variant v5: Node n is cluster-scoped", "Stalled"},
+			observation(unlabelled, unknown, excess, invalid, missing), metav1.ConditionFalse, "InvalidResource", "variant v5: Node n is cluster-scoped", "Stalled"},
 		"a reference of a variant that isn't available for another reason can't work": {
 			observation(mixed), metav1.ConditionFalse, "InvalidResource", "variant v9: Node m is cluster-scoped", "Stalled"},
 		"several references can't work": {
@@ -259,7 +264,7 @@ func TestASubjectIsTreatedAsTheTableOfReasonsSays(t *testing.T) {
 
 func TestTheReasonsOfVariantsAreThoseOfTheTable(t *testing.T) {
 	var used, listed []string
-	for state := observe.Ready; state <= observe.Invalid; state++ {
+	for state := observe.Ready; state <= observe.Excess; state++ {
 		used = append(used, reasonOf(state))
 	}
 	for _, r := range iter8v1alpha1.Reasons {
