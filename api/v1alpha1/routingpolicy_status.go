@@ -270,4 +270,8 @@ type AppliedObject struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
 	Metadata string `json:"metadata,omitempty"`
+
+	// accepted: the gateways accepted the object when they last reported on it.
+	// +optional
+	Accepted bool `json:"accepted,omitempty"`
 }

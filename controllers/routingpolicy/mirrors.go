@@ -225,6 +225,7 @@ func (r *Reconciler) reportMirrors(s *scope) []iter8v1alpha1.Mirror {
 			report.standing = append(report.standing, m.Mirror)
 		}
 	}
+	s.noteAcceptance(r.standing(s))
 	all := report.mirrors()
 	for _, o := range r.standing(s) {
 		refused := o.existing.Acceptance.Status == metav1.ConditionFalse

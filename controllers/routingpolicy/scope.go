@@ -63,6 +63,8 @@ type scope struct {
 	withheld []mirrors.Withholding
 	// trials are those of the mirrors as they were when this began; nil until they are looked at.
 	trials *trials
+	// accepted says of the objects that stand whether the gateways accepted them when they last reported on them.
+	accepted map[apply.Key]bool
 
 	// requested is what is to be rendered.
 	requested render.Request

@@ -32,7 +32,7 @@ func (s *scope) mirrorStatus() *iter8v1alpha1.RoutingPolicyStatus {
 // stateStatus is the status with what is known of the state, but for the list of mirrors, and all else as it was.
 func (s *scope) stateStatus() *iter8v1alpha1.RoutingPolicyStatus {
 	status := s.policy.Status.DeepCopy()
-	status.Applied = s.inventory()
+	status.Applied = s.withAcceptance(s.inventory())
 	status.MirrorTargets = conditions.Truncate(routes.Targets(s.mirrors), maxTargets)
 	switch {
 	case s.subjectGone:

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -22,9 +21,8 @@ import (
 //	                                                      ├─► refused still: it wasn't; it comes back
 //	                                                      └─► nothing is said: tried again later
 type trials struct {
-	// accepted: the gateways accepted what stood before; and awaited are the routes with trials of which they have said nothing yet.
-	accepted bool
-	awaited  map[string]bool
+	// routes are those that stood before this reconcile wrote anything.
+	routes map[string]routeBefore
 	// refused are the mirrors that may not stand, and refusals what the status keeps of these, and of those that are tried again.
 	refused  []mirrors.Withholding
 	refusals map[mirrorKey]iter8v1alpha1.Refusal
@@ -43,23 +41,15 @@ func (r *Reconciler) tried(s *scope) *trials {
 	if s.trials != nil {
 		return s.trials
 	}
-	s.trials = &trials{
-		accepted: meta.IsStatusConditionTrue(s.policy.Status.Conditions, iter8v1alpha1.ConditionAccepted),
-		awaited:  map[string]bool{},
-		refusals: map[mirrorKey]iter8v1alpha1.Refusal{},
-	}
-	known := s.policy.Status.Mirrors
-	if !slices.ContainsFunc(known, func(m iter8v1alpha1.Mirror) bool { return m.OnTrial || m.Refusal != nil }) {
-		return s.trials
-	}
-	standing := map[string]standing{}
+	s.trials = &trials{routes: map[string]routeBefore{}, refusals: map[mirrorKey]iter8v1alpha1.Refusal{}}
 	for _, o := range r.standing(s) {
-		standing[routes.Name(o.kind.Kind, o.name.Name)] = o
-		s.trials.awaited[routes.Name(o.kind.Kind, o.name.Name)] = o.existing.Acceptance.Status == metav1.ConditionUnknown
+		s.trials.routes[routes.Name(o.kind.Kind, o.name.Name)] = s.before(o)
 	}
-	for _, m := range known {
-		o, stands := standing[m.Route]
-		refusal, withheld := s.refusalOf(m, o, stands)
+	for _, m := range s.policy.Status.Mirrors {
+		if !m.OnTrial && m.Refusal == nil {
+			continue
+		}
+		refusal, withheld := s.refusalOf(m, s.trials.routes[m.Route])
 		if refusal == nil {
 			continue
 		}
@@ -74,20 +64,17 @@ func (r *Reconciler) tried(s *scope) *trials {
 }
 
 // refusalOf returns what is known of a refusal of a mirror, nil where nothing is, and reports whether the mirror may not stand for it.
-func (s *scope) refusalOf(m iter8v1alpha1.Mirror, route standing, stands bool) (refusal *iter8v1alpha1.Refusal, withheld bool) {
+func (s *scope) refusalOf(m iter8v1alpha1.Mirror, route routeBefore) (refusal *iter8v1alpha1.Refusal, withheld bool) {
 	inputs := s.trialInputs()
 	if m.Refusal != nil && (inputs == "" || m.Refusal.Inputs == inputs) {
 		refusal = m.Refusal.DeepCopy()
 	}
-	within := stands && slices.ContainsFunc(asTheyStand(route.object, s.policy.Namespace), func(live mirrors.Mirror) bool {
-		return live.To == m.To && !live.Withheld() // in whatever rules its own is split into
-	})
 	if m.State != iter8v1alpha1.MirrorWithheld {
-		if !m.OnTrial || !within || route.existing.Acceptance.Status != metav1.ConditionFalse {
+		if !m.OnTrial || !route.mirrors(m.To) || route.said.Status != metav1.ConditionFalse {
 			return refusal, false
 		}
 		again := iter8v1alpha1.Refusal{
-			Time: metav1.NewTime(s.now).Rfc3339Copy(), Times: 1, Inputs: cmp.Or(inputs, s.policy.Status.Checked), Message: conditions.Truncate(route.existing.Acceptance.Message, maxRefusal),
+			Time: metav1.NewTime(s.now).Rfc3339Copy(), Times: 1, Inputs: cmp.Or(inputs, s.policy.Status.Checked), Message: conditions.Truncate(route.said.Message, maxRefusal),
 		}
 		if refusal != nil {
 			if toldRefused(m) {
@@ -100,8 +87,8 @@ func (s *scope) refusalOf(m iter8v1alpha1.Mirror, route standing, stands bool) (
 	if refusal == nil {
 		return nil, false
 	}
-	if stands && !within && !refusal.Confirmed {
-		switch route.existing.Acceptance.Status {
+	if !route.mirrors(m.To) && !refusal.Confirmed {
+		switch route.said.Status {
 		case metav1.ConditionTrue:
 			refusal.Confirmed = true
 		case metav1.ConditionFalse:
@@ -148,12 +135,13 @@ func (t trials) record(m *iter8v1alpha1.Mirror, previous []iter8v1alpha1.Mirror)
 	if refused {
 		m.Refusal = &refusal
 	}
+	route := t.routes[m.Route]
 	switch {
 	case m.State == iter8v1alpha1.MirrorWithheld:
-		m.OnTrial = wasOnTrial && t.awaited[m.Route] // should it come back before the answer
+		m.OnTrial = wasOnTrial && route.said.Status == metav1.ConditionUnknown // should it come back before the answer
 	case stood:
 		m.OnTrial = wasOnTrial
 	default: // where the gateways have said nothing since the last trial, they accepted the route before that
-		m.OnTrial = t.accepted || wasOnTrial || refused
+		m.OnTrial = route.acceptedWithout(*m) || wasOnTrial || refused
 	}
 }

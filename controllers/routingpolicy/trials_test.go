@@ -7,7 +7,6 @@ import (
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -38,7 +37,12 @@ func newOnTrial(t *testing.T) *world {
 // gatewaySays has the route's Gateway report on it as it is, and returns once that is seen.
 func (w *world) gatewaySays(t *testing.T, status string) {
 	t.Helper()
-	route := w.route("web")
+	w.gatewaySaysOf(t, "web", status)
+}
+
+func (w *world) gatewaySaysOf(t *testing.T, name, status string) {
+	t.Helper()
+	route := w.route(name)
 	reason, message := "Accepted", ""
 	if status == "False" {
 		reason, message = "UnsupportedValue", "no mirrors here"
@@ -53,7 +57,7 @@ func (w *world) gatewaySays(t *testing.T, status string) {
 	}}, "status", "parents")).To(Succeed())
 	w.Expect(w.cluster.Tracker().Update(httpRoutes, route, "test")).To(Succeed())
 	w.Eventually(func() string {
-		return string(w.reconciler.Routes.Get(httpRoutes.GroupVersion().WithKind("HTTPRoute"), types.NamespacedName{Namespace: "test", Name: "web"}).Acceptance.Status)
+		return string(w.reconciler.Routes.Get(httpRoutes.GroupVersion().WithKind("HTTPRoute"), nameIn(name)).Acceptance.Status)
 	}).Should(Equal(status))
 }
 
@@ -265,4 +269,74 @@ func TestAMirrorOfARuleThatIsSplitIsTakenBack(t *testing.T) {
 	w.gatewaySays(t, "True")
 	w.reconcile(t)
 	w.Expect(w.policy(t).Status.Mirrors).To(HaveExactElements(HaveField("Refusal", HaveValue(HaveField("Confirmed", true)))))
+}
+
+// What is said of one route of a policy is no word on another.
+func TestAMirrorIsJudgedByItsOwnRoute(t *testing.T) {
+	const parents = `parentRefs: [{name: edge}], rules: `
+	inTemplates := func(routes map[string]string) *iter8v1alpha1.RoutingPolicy {
+		policy := aPolicy()
+		for _, name := range []string{"other", "web"} {
+			policy.Spec.Templates = append(policy.Spec.Templates, iter8v1alpha1.InlineTemplate{Name: name, Template: "{apiVersion: gateway.networking.k8s.io/v1, " +
+				"kind: HTTPRoute, metadata: {name: " + name + "}, spec: {" + parents + routes[name] + "}}"})
+		}
+		return policy
+	}
+	toV1 := rulesOf("", "")
+	for name, test := range map[string]struct {
+		saysOfOther string
+	}{
+		"the other one was refused for another cause": {"False"},
+		"of the other one nothing is said":            {""},
+		"the other one is accepted":                   {"True"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newMirroredBy(t, inTemplates(map[string]string{"web": rulesOf(toV2, toV3), "other": toV1}))
+			w.goes(t, "v2")
+			w.settled(t, "True Succeeded")
+			w.gatewaySays(t, "True")
+			if test.saysOfOther != "" {
+				w.gatewaySaysOf(t, "other", test.saysOfOther)
+			}
+			w.reconcile(t)
+			w.comes(t, "v2")
+			w.reconcile(t)
+			w.Expect(w.rules("web")).To(MatchJSON(rulesOf(toV2, toV3)))
+			w.gatewaySays(t, "False")
+			w.reconcile(t)
+			w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
+			w.gatewaySays(t, "True")
+			w.reconcile(t)
+			w.Expect(w.mirrors(t)).To(HaveExactElements(refusedV2, "web-v3:80 100% Active v3"))
+		})
+	}
+	t.Run("it was refused for another cause, and the other one is accepted", func(t *testing.T) {
+		w := newMirroredBy(t, inTemplates(map[string]string{"web": rulesOf(toV2, toV3), "other": toV1}))
+		w.goes(t, "v2")
+		w.settled(t, "True Succeeded")
+		w.gatewaySays(t, "False")
+		w.gatewaySaysOf(t, "other", "True")
+		w.reconcile(t)
+		w.comes(t, "v2")
+		w.reconcile(t)
+		w.gatewaySays(t, "False")
+		w.reconcile(t)
+		w.Expect(w.rules("web")).To(MatchJSON(rulesOf(toV2, toV3)), "it was refused without it as well")
+	})
+	t.Run("a write of the spec before it, on which the gateway hasn't reported yet", func(t *testing.T) {
+		w := newOnTrial(t)
+		w.goes(t, "v2")
+		w.reconcile(t)
+		w.gatewaySays(t, "True")
+		w.reconcile(t)
+		w.change(t, func(p *iter8v1alpha1.RoutingPolicy) {
+			p.Spec.Values = valuesOf(`{"parentRefs": [{"name": "edge"}], "rules": ` + rulesOf(toPartOfV2, toV3) + `, "others": ["other"]}`)
+		})
+		w.reconcile(t)
+		w.comes(t, "v2")
+		w.reconcile(t)
+		w.gatewaySays(t, "False")
+		w.reconcile(t)
+		w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
+	})
 }

@@ -69,6 +69,7 @@ func (r *Reconciler) unchanged(ctx context.Context, s *scope) outcome {
 	for i := range s.mirrors {
 		r.tried(s).record(&s.mirrors[i], s.policy.Status.Mirrors)
 	}
+	s.noteAcceptance(standing)
 	s.reportRendered(len(result.Inventory))
 	s.reportApplied(len(result.Inventory))
 	r.accept(s)
