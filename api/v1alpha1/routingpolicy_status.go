@@ -206,7 +206,7 @@ type Mirror struct {
 	// +optional
 	Since *metav1.Time `json:"since,omitempty"`
 
-	// onTrial: the gateways accepted the route without the mirror, and haven't said so far that they do with it. If they refuse it now,
+	// onTrial: the gateways accepted the route before the mirror became what it is, and haven't said so far that they still do. If they refuse it now,
 	// the mirror is taken back.
 	// +optional
 	OnTrial bool `json:"onTrial,omitempty"`

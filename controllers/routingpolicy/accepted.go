@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
@@ -15,29 +16,44 @@ type routeBefore struct {
 	// said is what its gateways said of it then, and accepted whether they had accepted it when they last reported on it, by the status.
 	said     routes.Verdict
 	accepted bool
-	// targets of its mirrors, in whatever rules their own are split into.
-	targets map[string]bool
+	// filters are digests of those that mirror, by their target, in whatever rules their own are split into.
+	filters map[string][]string
 }
 
 // before returns what counts of an object for the trials of mirrors.
 func (s *scope) before(o standing) routeBefore {
-	route := routeBefore{said: o.existing.Acceptance, accepted: s.acceptedLast(apply.Key{GroupKind: o.kind.GroupKind(), Name: o.name.Name}, o),
-		targets: map[string]bool{}}
-	for _, m := range asTheyStand(o.object, s.policy.Namespace) {
-		if !m.Withheld() {
-			route.targets[m.To] = true
+	return routeBefore{said: o.existing.Acceptance, accepted: s.acceptedLast(apply.Key{GroupKind: o.kind.GroupKind(), Name: o.name.Name}, o),
+		filters: filtersOf(o.object, s.policy.Namespace)}
+}
+
+// filtersOf returns a digest of each different filter that mirrors, by its target, sorted.
+func filtersOf(object *unstructured.Unstructured, namespace string) map[string][]string {
+	fields := map[string]map[string]any{}
+	for _, rule := range routes.Rules(object) {
+		for _, site := range rule.Sites {
+			fields[site.Path.String()] = site.Fields
 		}
 	}
-	return route
+	filters := map[string][]string{}
+	for _, m := range asTheyStand(object, namespace) {
+		if !m.Withheld() {
+			filters[m.To] = append(filters[m.To], digestOf([]any{m.Percent, fields[m.Path]}))
+		}
+	}
+	for to, digests := range filters {
+		slices.Sort(digests)
+		filters[to] = slices.Compact(digests)
+	}
+	return filters
 }
 
 // mirrors reports whether the route had a mirror to a target.
-func (r routeBefore) mirrors(to string) bool { return r.targets[to] }
+func (r routeBefore) mirrors(to string) bool { return len(r.filters[to]) > 0 }
 
-// acceptedWithout reports whether the gateways had accepted the route before a mirror came into it. What they said of the mirror already,
-// where the status doesn't tell of it yet, is no word on that.
-func (r routeBefore) acceptedWithout(m iter8v1alpha1.Mirror) bool {
-	if r.mirrors(m.To) || r.said.Status == metav1.ConditionUnknown {
+// acceptedWithout reports whether the gateways had accepted the route before a mirror came into it, or became what it is. What they said of
+// it already, where the status doesn't tell of it yet, is no word on that.
+func (r routeBefore) acceptedWithout(m iter8v1alpha1.Mirror, filters []string) bool {
+	if slices.Equal(r.filters[m.To], filters) || r.said.Status == metav1.ConditionUnknown {
 		return r.accepted
 	}
 	return r.said.Status == metav1.ConditionTrue

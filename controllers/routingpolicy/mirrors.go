@@ -212,7 +212,11 @@ func (r *Reconciler) reportMirrors(s *scope) []iter8v1alpha1.Mirror {
 		}
 		report.withdrawn = append(report.withdrawn, m)
 	}
+	report.trials.filters = map[targetKey][]string{}
 	for _, o := range r.standing(s) {
+		for to, filters := range filtersOf(o.object, s.policy.Namespace) {
+			report.trials.filters[targetKey{routes.Name(o.kind.Kind, o.name.Name), to}] = filters
+		}
 		for _, m := range asTheyStand(o.object, s.policy.Namespace) {
 			if m.Withheld() {
 				continue // it stands for no requests

@@ -13,16 +13,17 @@ import (
 	"iter8.tools/operator/controllers/routes"
 )
 
-// trials are what came of mirrors that were put into routes which the gateways had accepted without them.
+// trials are what came of mirrors that were put into routes, or changed in them, which the gateways had accepted before.
 //
-//	comes into an accepted route ─► on trial ─► accepted: Active
-//	                                   │
-//	                                refused ─► taken out ─┬─► accepted again: it was the mirror; tried again later
-//	                                                      ├─► refused still: it wasn't; it comes back
-//	                                                      └─► nothing is said: tried again later
+//	comes into an accepted route ─┬─► on trial ─► accepted: Active
+//	is changed in one ────────────┘      │
+//	                                  refused ─► taken out ─┬─► accepted again: it was the mirror; tried again later
+//	                                                        ├─► refused still: it wasn't; it comes back
+//	                                                        └─► nothing is said: tried again later
 type trials struct {
-	// routes are those that stood before this reconcile wrote anything.
-	routes map[string]routeBefore
+	// routes are those that stood before this reconcile wrote anything, and filters the digests of those that stand now, by route and target.
+	routes  map[string]routeBefore
+	filters map[targetKey][]string
 	// refused are the mirrors that may not stand, and refusals what the status keeps of these, and of those that are tried again.
 	refused  []mirrors.Withholding
 	refusals map[mirrorKey]iter8v1alpha1.Refusal
@@ -123,9 +124,10 @@ func (s *scope) trialInputs() string {
 
 // record has the status of a mirror say what its trial has come to; previous are the mirrors as it had them before.
 func (t trials) record(m *iter8v1alpha1.Mirror, previous []iter8v1alpha1.Mirror) {
-	wasOnTrial, stood := false, false
+	var was iter8v1alpha1.Mirror
+	stood := false
 	if i := slices.IndexFunc(previous, func(was iter8v1alpha1.Mirror) bool { return keyOf(was) == keyOf(*m) }); i >= 0 {
-		wasOnTrial, stood = previous[i].OnTrial, previous[i].State != iter8v1alpha1.MirrorWithheld
+		was, stood = previous[i], previous[i].State != iter8v1alpha1.MirrorWithheld
 	}
 	m.OnTrial, m.Refusal = false, nil
 	if m.State == iter8v1alpha1.MirrorActive {
@@ -136,12 +138,14 @@ func (t trials) record(m *iter8v1alpha1.Mirror, previous []iter8v1alpha1.Mirror)
 		m.Refusal = &refusal
 	}
 	route := t.routes[m.Route]
+	filters, read := t.filters[targetKey{m.Route, m.To}]
+	changed := read && (was.Percent != m.Percent || !slices.Equal(route.filters[m.To], filters))
 	switch {
 	case m.State == iter8v1alpha1.MirrorWithheld:
-		m.OnTrial = wasOnTrial && route.said.Status == metav1.ConditionUnknown // should it come back before the answer
-	case stood:
-		m.OnTrial = wasOnTrial
+		m.OnTrial = was.OnTrial && route.said.Status == metav1.ConditionUnknown // should it come back before the answer
+	case stood && !changed:
+		m.OnTrial = was.OnTrial
 	default: // where the gateways have said nothing since the last trial, they accepted the route before that
-		m.OnTrial = route.acceptedWithout(*m) || wasOnTrial || refused
+		m.OnTrial = route.acceptedWithout(*m, filters) || was.OnTrial || refused
 	}
 }

@@ -340,3 +340,61 @@ func TestAMirrorIsJudgedByItsOwnRoute(t *testing.T) {
 		w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
 	})
 }
+
+// A gateway that takes a mirror may refuse another share of it, or another way to write it.
+func TestAMirrorThatChangesInPlaceIsOnTrial(t *testing.T) {
+	const asFraction = `{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "web-v2", "port": 80}, "fraction": {"numerator": 1, "denominator": 5}}}`
+	asks := func(filter string) func(*iter8v1alpha1.RoutingPolicy) {
+		return func(p *iter8v1alpha1.RoutingPolicy) {
+			p.Spec.Values = valuesOf(`{"parentRefs": [{"name": "edge"}], "rules": ` + rulesOf(filter, toV3) + `}`)
+		}
+	}
+	accepted := func(t *testing.T, filter string) *world {
+		t.Helper()
+		policy := mirroring()
+		asks(filter)(policy)
+		w := newMirroredBy(t, policy)
+		w.settled(t, "True Succeeded")
+		w.gatewaySays(t, "True")
+		w.reconcile(t)
+		w.Expect(w.policy(t).Status.Mirrors).To(HaveEach(HaveField("State", iter8v1alpha1.MirrorActive)))
+		return w
+	}
+	for name, test := range map[string]struct{ from, to string }{
+		"it is widened":                    {toPartOfV2, toV2},
+		"it is narrowed":                   {toV2, toPartOfV2},
+		"the same share is written anew":   {toPartOfV2, asFraction},
+		"the share is written differently": {asFraction, toPartOfV2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := accepted(t, test.from)
+			w.change(t, asks(test.to))
+			w.reconcile(t)
+			w.Expect(w.rules("web")).To(MatchJSON(rulesOf(test.to, toV3)))
+			w.gatewaySays(t, "False")
+			w.reconcile(t)
+			w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
+			w.gatewaySays(t, "True")
+			w.reconcile(t)
+			w.Expect(w.mirrors(t)).To(HaveExactElements(refusedV2, "web-v3:80 100% Active v3"), "the other one stands as it did")
+		})
+	}
+	t.Run("the operator died before the status told of it", func(t *testing.T) {
+		w := accepted(t, toPartOfV2)
+		w.change(t, asks(toV2))
+		w.answer("status web", errors.New("it crashed"))
+		_, _ = w.reconcileOnce(t)
+		w.Expect(w.rules("web")).To(MatchJSON(rulesOf(toV2, toV3)))
+		w.gatewaySays(t, "False")
+		w.answer("status web", nil)
+		w.reconcile(t)
+		w.reconcile(t)
+		w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
+	})
+	t.Run("the other mirror stays as it is, and isn't blamed", func(t *testing.T) {
+		w := accepted(t, toPartOfV2)
+		w.change(t, asks(toV2))
+		w.reconcile(t)
+		w.Expect(w.policy(t).Status.Mirrors).To(HaveExactElements(HaveField("OnTrial", true), HaveField("OnTrial", false)))
+	})
+}
