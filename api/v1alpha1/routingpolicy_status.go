@@ -232,7 +232,7 @@ type Refusal struct {
 	// +kubebuilder:validation:MaxLength=512
 	Message string `json:"message"`
 
-	// confirmed: without the mirror the route was accepted again, so the mirror it was.
+	// confirmed: without the mirror, and those that were refused together with it, the route was accepted again.
 	// +optional
 	Confirmed bool `json:"confirmed,omitempty"`
 }

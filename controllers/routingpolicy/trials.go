@@ -46,62 +46,77 @@ func (r *Reconciler) tried(s *scope) *trials {
 	for _, o := range r.standing(s) {
 		s.trials.routes[routes.Name(o.kind.Kind, o.name.Name)] = s.before(o)
 	}
+	var all []trial
 	for _, m := range s.policy.Status.Mirrors {
-		if !m.OnTrial && m.Refusal == nil {
+		if m.OnTrial || m.Refusal != nil {
+			all = append(all, s.trialOf(m, s.trials.routes[m.Route]))
+		}
+	}
+	s.judge(all, s.trials.routes)
+	s.settle(all, s.trials.routes)
+	for _, t := range all {
+		if t.refusal == nil {
 			continue
 		}
-		refusal, withheld := s.refusalOf(m, s.trials.routes[m.Route])
-		if refusal == nil {
-			continue
-		}
-		s.trials.refusals[keyOf(m)] = *refusal
-		if withheld {
+		s.trials.refusals[keyOf(t.mirror)] = *t.refusal
+		if t.withheld {
 			s.trials.refused = append(s.trials.refused, mirrors.Withholding{
-				Route: m.Route, To: m.To, Reason: iter8v1alpha1.ReasonMirrorRefused, Message: refusal.Message,
+				Route: t.mirror.Route, To: t.mirror.To, Reason: iter8v1alpha1.ReasonMirrorRefused, Message: t.refusal.Message,
 			})
 		}
 	}
 	return s.trials
 }
 
-// refusalOf returns what is known of a refusal of a mirror, nil where nothing is, and reports whether the mirror may not stand for it.
-func (s *scope) refusalOf(m iter8v1alpha1.Mirror, route routeBefore) (refusal *iter8v1alpha1.Refusal, withheld bool) {
-	inputs := s.trialInputs()
+// trialOf returns what is known of a mirror, and what the gateways say of it where it stands.
+func (s *scope) trialOf(m iter8v1alpha1.Mirror, route routeBefore) trial {
+	t, inputs := trial{mirror: m}, s.trialInputs()
 	if m.Refusal != nil && (inputs == "" || m.Refusal.Inputs == inputs) {
-		refusal = m.Refusal.DeepCopy()
+		t.refusal = m.Refusal.DeepCopy()
 	}
-	if m.State != iter8v1alpha1.MirrorWithheld {
-		if !m.OnTrial || !route.mirrors(m.To) || route.said.Status != metav1.ConditionFalse {
-			return refusal, false
+	if !t.stands() || !m.OnTrial || !route.mirrors(m.To) || route.said.Status != metav1.ConditionFalse {
+		return t
+	}
+	t.withheld = true
+	if t.refusal != nil && toldRefused(m) {
+		return t // and could not be taken out since
+	}
+	again := iter8v1alpha1.Refusal{
+		Time: metav1.NewTime(s.now).Rfc3339Copy(), Times: 1, Inputs: cmp.Or(inputs, s.policy.Status.Checked), Message: conditions.Truncate(route.said.Message, maxRefusal),
+	}
+	if t.refusal != nil {
+		again.Times = t.refusal.Times + 1
+	}
+	t.refusal, t.anew = &again, true
+	return t
+}
+
+// judge judges mirrors that were taken out by what the gateways say of their routes without them.
+func (s *scope) judge(all []trial, before map[string]routeBefore) {
+	trying := map[string]bool{}
+	for _, t := range all {
+		trying[t.mirror.Route] = trying[t.mirror.Route] || t.stands() && t.mirror.OnTrial && before[t.mirror.Route].mirrors(t.mirror.To)
+	}
+	for i := range all {
+		t := &all[i]
+		if t.stands() || t.refusal == nil {
+			continue
 		}
-		again := iter8v1alpha1.Refusal{
-			Time: metav1.NewTime(s.now).Rfc3339Copy(), Times: 1, Inputs: cmp.Or(inputs, s.policy.Status.Checked), Message: conditions.Truncate(route.said.Message, maxRefusal),
-		}
-		if refusal != nil {
-			if toldRefused(m) {
-				return refusal, true // and could not be taken out since
+		route := before[t.mirror.Route]
+		if !route.mirrors(t.mirror.To) && !t.refusal.Confirmed {
+			switch {
+			case route.said.Status == metav1.ConditionTrue:
+				t.refusal.Confirmed = true
+			case route.said.Status == metav1.ConditionFalse && !trying[t.mirror.Route]: // else it may be the other one
+				t.refusal = nil
+				continue
 			}
-			again.Times = refusal.Times + 1
 		}
-		return &again, true
-	}
-	if refusal == nil {
-		return nil, false
-	}
-	if !route.mirrors(m.To) && !refusal.Confirmed {
-		switch route.said.Status {
-		case metav1.ConditionTrue:
-			refusal.Confirmed = true
-		case metav1.ConditionFalse:
-			return nil, false
-		case metav1.ConditionUnknown:
+		if left := t.refusal.Time.Add(untilNextTrial(t.refusal.Times)).Sub(s.now); left > 0 {
+			t.withheld = true
+			s.retryAfter(left)
 		}
 	}
-	left := refusal.Time.Add(untilNextTrial(refusal.Times)).Sub(s.now)
-	if left > 0 {
-		s.retryAfter(left)
-	}
-	return refusal, left > 0
 }
 
 // toldRefused reports whether the status of a mirror that stands tells that it was refused since it was put in.
@@ -146,6 +161,16 @@ func (t trials) record(m *iter8v1alpha1.Mirror, previous []iter8v1alpha1.Mirror)
 	case stood && !changed:
 		m.OnTrial = was.OnTrial
 	default: // where the gateways have said nothing since the last trial, they accepted the route before that
-		m.OnTrial = route.acceptedWithout(*m, filters) || was.OnTrial || refused
+		m.OnTrial = route.acceptedWithout(*m, filters) || was.OnTrial || refused || t.unsettled(m.Route)
 	}
+}
+
+// unsettled reports whether the gateways have said nothing of a route since a mirror was taken out of it, with which they refused it.
+func (t trials) unsettled(route string) bool {
+	for key, refusal := range t.refusals {
+		if key.route == route && !refusal.Confirmed && t.routes[route].said.Status == metav1.ConditionUnknown {
+			return true
+		}
+	}
+	return false
 }
