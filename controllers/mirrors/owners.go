@@ -72,21 +72,32 @@ const istioGroup = "networking.istio.io"
 // where others list it, those that list no Service at all, since what lists another is of another app; where none lists it, all of
 // them. Where no Pods carry the labels, it may be those of a variant of which a workload isn't there, so that its labels aren't
 // known. Where there is no such variant either, the labels may be put on the Pods when they are created: then all that list the
-// host count, and all that list no Service.
+// host count, and all that list no Service. Of a subset that several rules define these are the variants of each definition.
 //
 // What the manifests don't define leads to no variant in built-in charts, which then takes every triggering one. Elsewhere the
 // variants that list the host stand in for it.
 func (d Decisions) ownersOfSubset(h routes.Host, name string) []Variant {
 	listing := filter(d.input.Variants, func(v Variant) bool { return v.listsHost(h) })
-	alternatives, defined := d.subsets[routes.Subset{Host: h.Full, Name: name}]
-	if !defined {
-		if d.input.BuiltIn {
-			return nil
-		}
+	definitions, defined := d.subsets[routes.Subset{Host: h.Full, Name: name}]
+	switch {
+	case !defined && d.input.BuiltIn:
+		return nil
+	case !defined:
 		return listing
 	}
-	if selectsAll(alternatives) {
-		return listing
+	owners := map[string]bool{}
+	for _, given := range definitions {
+		for _, v := range d.carriers(h, given, listing) {
+			owners[v.Name] = true
+		}
+	}
+	return filter(d.input.Variants, func(v Variant) bool { return owners[v.Name] })
+}
+
+// carriers returns the variants of one definition of a subset, whose host some variants list.
+func (d Decisions) carriers(h routes.Host, given labels, listing []Variant) []Variant {
+	if len(given) == 0 {
+		return listing // it is all of the host
 	}
 	apt := func(candidates []Variant) []Variant {
 		of := filter(candidates, func(v Variant) bool { return v.listsHost(h) })
@@ -98,23 +109,13 @@ func (d Decisions) ownersOfSubset(h routes.Host, name string) []Variant {
 		}
 		return of
 	}
-	if owners := apt(filter(d.input.Variants, func(v Variant) bool { return v.carries(alternatives) })); len(owners) > 0 {
+	if owners := apt(filter(d.input.Variants, func(v Variant) bool { return v.carries(given) })); len(owners) > 0 {
 		return owners
 	}
 	if owners := apt(filter(d.input.Variants, Variant.mayCarry)); len(owners) > 0 || len(listing) == 0 {
 		return owners
 	}
 	return filter(d.input.Variants, func(v Variant) bool { return v.listsHost(h) || !v.listsService() })
-}
-
-// selectsAll reports whether a subset is all of its host.
-func selectsAll(alternatives []labels) bool {
-	for _, given := range alternatives {
-		if len(given) == 0 {
-			return true
-		}
-	}
-	return false
 }
 
 func (v Variant) listsService() bool {
@@ -126,16 +127,9 @@ func (v Variant) listsService() bool {
 	return false
 }
 
-// carries reports whether Pods of the variant carry one of several sets of labels.
-func (v Variant) carries(alternatives []labels) bool {
-	for _, r := range v.Resources {
-		for _, given := range alternatives {
-			if r.PodLabels != nil && contains(r.PodLabels, given) {
-				return true
-			}
-		}
-	}
-	return false
+// carries reports whether Pods of the variant carry labels.
+func (v Variant) carries(given labels) bool {
+	return slices.ContainsFunc(v.Resources, func(r Resource) bool { return r.PodLabels != nil && contains(r.PodLabels, given) })
 }
 
 func contains(all map[string]string, some labels) bool {

@@ -61,6 +61,10 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		s.inputs = r.inputsDigest(s) + "+" + r.gatewaysDigest(s, s.manifests)
 		r.lookups.keep(s.name(), nil) // the routes that stand name these Services now
 	}
+	if s.inputs != "" && s.untilRules { // which stand as they are rendered now
+		s.inputs = ""
+		s.retryAfter(conflictRetry)
+	}
 	if unread := r.unread(r.kinds(s, result.Inventory), s.policy.Namespace); unread != nil && s.reports[condition].status == metav1.ConditionTrue {
 		// What was to be done is done, but nothing tells whether it still stands.
 		return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, unread)

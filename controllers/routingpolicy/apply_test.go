@@ -38,7 +38,7 @@ func TestKindsThatCanNotBeWatched(t *testing.T) {
 			"False WatchFailed: HTTPRoute.gateway.networking.k8s.io can't be watched: may not list httproutes.gateway.networking.k8s.io", false},
 		"what left the render may not be read": {forbidden(deployments), iter8v1alpha1.AppliedObject{APIVersion: "apps/v1", Kind: "Deployment", Name: "old", UID: "u"},
 			"False WatchFailed: Deployment.apps can't be watched: may not list deployments.apps", false},
-		"the kind of what left the render is gone": {func(*world) {}, iter8v1alpha1.AppliedObject{APIVersion: "networking.istio.io/v1", Kind: "VirtualService", Name: "old", UID: "u"},
+		"the kind of what left the render is gone": {func(*world) {}, iter8v1alpha1.AppliedObject{APIVersion: "networking.istio.io/v1beta1", Kind: "VirtualService", Name: "old", UID: "u"},
 			"True Succeeded: 1 object applied", true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,19 @@ func (w *world) note(verb, what string) error {
 	return nil
 }
 
-// patch answers the patches of HTTPRoutes.
+// resourceOf returns the resource of a kind of routing objects.
+func resourceOf(kind string) schema.GroupVersionResource {
+	switch kind {
+	case "VirtualService":
+		return virtualServices
+	case "DestinationRule":
+		return destinationRules
+	default:
+		return httpRoutes
+	}
+}
+
+// patch answers the patches of routing objects.
 func (w *world) patch(action clienttesting.Action) (bool, runtime.Object, error) {
 	patch := action.(clienttesting.PatchActionImpl)
 	switch {
@@ -95,7 +107,7 @@ func (w *world) edit(patch clienttesting.PatchActionImpl) (bool, runtime.Object,
 	if w.beforeEdit != nil {
 		w.beforeEdit()
 	}
-	stored := w.route(patch.Name)
+	stored := w.object(patch.GetResource(), patch.Name)
 	if stored == nil {
 		return true, nil, apierrors.NewNotFound(httpRoutes.GroupResource(), patch.Name)
 	}
@@ -128,7 +140,7 @@ func (w *world) store(u *unstructured.Unstructured) (bool, runtime.Object, error
 	if w.webhook != nil {
 		w.webhook(u)
 	}
-	if stored := w.route(u.GetName()); stored != nil {
+	if stored := w.object(resourceOf(u.GetKind()), u.GetName()); stored != nil {
 		if status, ok := stored.Object["status"]; ok {
 			u.Object["status"] = status // which is another resource's
 		}
@@ -138,11 +150,11 @@ func (w *world) store(u *unstructured.Unstructured) (bool, runtime.Object, error
 	}
 	u.SetGeneration(generation)
 	u.SetResourceVersion(fmt.Sprint(version))
-	tracker := w.cluster.Tracker()
-	if err := tracker.Create(httpRoutes, u, u.GetNamespace()); err == nil {
+	tracker, resource := w.cluster.Tracker(), resourceOf(u.GetKind())
+	if err := tracker.Create(resource, u, u.GetNamespace()); err == nil {
 		return true, u, nil
 	}
-	return true, u, tracker.Update(httpRoutes, u, u.GetNamespace())
+	return true, u, tracker.Update(resource, u, u.GetNamespace())
 }
 
 func (w *world) delete(action clienttesting.Action) (bool, runtime.Object, error) {

@@ -28,6 +28,7 @@ func (r *Reconciler) gate(_ context.Context, s *scope) outcome {
 		return s.fail(iter8v1alpha1.ConditionRendered, iter8v1alpha1.ReasonInvalidMirror, s.state.Explained(err))
 	}
 	s.gated = &gated
+	r.gateByRules(s)
 	return advance
 }
 

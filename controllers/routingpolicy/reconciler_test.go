@@ -103,7 +103,7 @@ func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {
 		"its template renders no manifest":  {template("hello"), "False RenderFailed: "},
 		"its template renders a Secret":     {template("{apiVersion: v1, kind: Secret, metadata: {name: a}}"), "False ForbiddenManifest: Secret a is of a kind that policies may not render"},
 		"its template renders too much":     {template(aRoute("a", "") + "\n---\n" + aRoute("a", "")), "False ForbiddenManifest: HTTPRoute a is rendered twice"},
-		"its template renders an old kind":  {template("{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: a}}"), "False KindNotServed: the cluster does not serve networking.istio.io/v1 VirtualService; install its CustomResourceDefinition"},
+		"its template renders an old kind":  {template("{apiVersion: networking.istio.io/v1beta1, kind: VirtualService, metadata: {name: a}}"), "False KindNotServed: the cluster does not serve networking.istio.io/v1beta1 VirtualService; install its CustomResourceDefinition"},
 		"its account can't be impersonated": {func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.ServiceAccountName = "router" }, "False ApplyFailed: making a client for ServiceAccount test/router"},
 	} {
 		t.Run(name, func(t *testing.T) {

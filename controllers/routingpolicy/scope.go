@@ -73,6 +73,8 @@ type scope struct {
 	gated     *mirrors.Gated
 	// decisions are those by which they were gated.
 	decisions mirrors.Decisions
+	// untilRules: they are withheld or narrowed by DestinationRules as these stood.
+	untilRules bool
 	// inputs is the digest of what the applied objects were made of; empty where not all of them are applied.
 	inputs string
 	// checked is the digest of what the apiserver has accepted with every variant available.

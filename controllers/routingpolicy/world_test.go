@@ -48,17 +48,19 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	httpRoutes     = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
-	gatewayObjects = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}
-	gatewayClasses = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"}
-	deployments    = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
-	services       = schema.GroupVersionResource{Version: "v1", Resource: "services"}
+	httpRoutes       = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+	gatewayObjects   = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"}
+	gatewayClasses   = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gatewayclasses"}
+	virtualServices  = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "virtualservices"}
+	destinationRules = schema.GroupVersionResource{Group: "networking.istio.io", Version: "v1", Resource: "destinationrules"}
+	deployments      = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	services         = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 )
 
 // kindsOfCluster are those that a world's cluster serves.
 var kindsOfCluster = map[schema.GroupVersionResource]string{
 	httpRoutes: "HTTPRoute", gatewayObjects: "Gateway", gatewayClasses: "GatewayClass", deployments: "Deployment",
-	services: "Service", secrets: "Secret",
+	services: "Service", secrets: "Secret", virtualServices: "VirtualService", destinationRules: "DestinationRule",
 	{Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"}: "EndpointSlice",
 }
 
@@ -132,7 +134,9 @@ func newWorld(t *testing.T, objects ...client.Object) *world {
 
 	cluster, mapper := newCluster()
 	w.cluster, w.observed = cluster, cluster
-	w.cluster.PrependReactor("patch", "httproutes", w.patch)
+	for _, resource := range []string{"httproutes", "virtualservices", "destinationrules"} {
+		w.cluster.PrependReactor("patch", resource, w.patch)
+	}
 	w.cluster.PrependReactor("delete", "httproutes", w.delete)
 
 	builtIn, err := chart.LoadBuiltIn(plainAnd(t, charts.FS))
@@ -217,7 +221,11 @@ func (w *world) change(t *testing.T, change func(*iter8v1alpha1.RoutingPolicy)) 
 
 // route gives a route of the cluster, nil if there is none.
 func (w *world) route(name string) *unstructured.Unstructured {
-	found, err := w.cluster.Tracker().Get(httpRoutes, "test", name)
+	return w.object(httpRoutes, name)
+}
+
+func (w *world) object(resource schema.GroupVersionResource, name string) *unstructured.Unstructured {
+	found, err := w.cluster.Tracker().Get(resource, "test", name)
 	if err != nil {
 		return nil
 	}
