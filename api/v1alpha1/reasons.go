@@ -222,7 +222,7 @@ var Reasons = []Reason{
 		"The policy's spec.withdrawn is set, which keeps every mirror out.",
 		"Unset spec.withdrawn to have requests mirrored again."},
 	{ReasonAltered, []string{ofPolicy, ofMirror}, Stalls,
-		"The apiserver answered with another mirror than it was sent: an admission policy or webhook took it out, put it in, or widened it, in which case it was taken out at once. It is tried again with each spec.interval.",
+		"The apiserver answered with another mirror than it was sent: an admission policy or webhook took it out, put it in, or widened it, in which case it was taken out at once. It is tried again with each spec.interval; what is put back as often as it is taken out, after 2 s at first, then ever less often, up to that interval.",
 		"Look at the admission policies and webhooks for the route's kind."},
 	{ReasonMirrorRefused, []string{ofPolicy, ofMirror}, Stalls,
 		"A gateway that accepted the route without the mirror refused it with it, so the mirror was taken out again. It is tried anew with other inputs, else after a while: a quarter of a minute at first, then ever later, up to an hour.",

@@ -300,19 +300,49 @@ func TestAMirrorThatOthersPutBack(t *testing.T) {
 			result, err := w.reconcileOnce(t)
 			w.Expect(err).NotTo(HaveOccurred())
 			w.Expect(w.written()).To(BeEmpty(), "at rest")
-			w.Expect(result.RequeueAfter).To(Equal(10*time.Minute + time.Second))
+			w.Expect(result.RequeueAfter).To(Equal(2 * time.Second))
 			w.Expect(w.ready(t)).To(HavePrefix(test.ready))
 			w.Expect(w.mirrors(t)).To(Equal(test.mirrors))
 
-			w.clockAt(now.Add(10*time.Minute + time.Second))
-			_, _ = w.reconcileOnce(t)
-			w.Expect(w.written()).To(Equal(test.later), "tried again")
-			w.Expect(w.mirrors(t)).To(Equal(test.mirrors))
+			at := now.Time
+			for _, wait := range []time.Duration{2, 4} {
+				w.clockAt(at.Add(wait*time.Second - 1))
+				w.reconcile(t)
+				at = at.Add(wait * time.Second)
+				w.clockAt(at)
+				_, _ = w.reconcileOnce(t)
+				w.Expect(w.written()).To(Equal(test.later), "tried again")
+				w.Expect(w.mirrors(t)).To(Equal(test.mirrors))
+			}
 
 			w.webhook = nil
-			w.clockAt(now.Add(20*time.Minute + 2*time.Second))
-			_, _ = w.reconcileOnce(t)
-			w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
+			w.clockAt(at.Add(7 * time.Second))
+			w.reconcile(t)
+			w.Expect(w.rules("web")).To(MatchJSON(rulesOf(toV2, toV3)), "it isn't time")
+			w.clockAt(at.Add(8 * time.Second))
+			w.Eventually(func() string { // after the pause that edits of an object make which others undo
+				_, _ = w.reconcileOnce(t)
+				return w.rules("web")
+			}).Should(MatchJSON(rulesOf("", toV3)))
 		})
 	}
+}
+
+func TestWhatOthersPutBackIsTakenOutEverLessOften(t *testing.T) {
+	g := NewWithT(t)
+	r := &Reconciler{}
+	s := scopeOf(mirroring())
+	m := iter8v1alpha1.Mirror{Route: "HTTPRoute/web", To: "web-v2:80", State: iter8v1alpha1.MirrorUnconfirmed, Reason: iter8v1alpha1.ReasonAltered, Since: &now}
+	g.Expect(r.untilPutOut(s, m)).To(Equal(2*time.Second), "by a process that knows of no try")
+	s.edited["HTTPRoute/web"], s.mirrors = true, []iter8v1alpha1.Mirror{m}
+	for _, wait := range []time.Duration{2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600} {
+		r.countPutBacks(s)
+		g.Expect(r.untilPutOut(s, m)).To(Equal(wait * time.Second))
+	}
+	s.edited = map[string]bool{}
+	r.countPutBacks(s)
+	g.Expect(r.untilPutOut(s, m)).To(Equal(10*time.Minute), "nothing was tried")
+	s.mirrors = nil
+	r.countPutBacks(s)
+	g.Expect(r.untilPutOut(s, m)).To(Equal(2*time.Second), "it was over meanwhile")
 }

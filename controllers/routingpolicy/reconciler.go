@@ -75,6 +75,7 @@ type Reconciler struct {
 	// lookups are of the Services that clients are to be sent to.
 	lookups  lookups
 	unknowns unknowns
+	putBacks putBacks
 	// enqueueAfter has a policy reconciled after a while; nil where there is no queue.
 	enqueueAfter func(ctrl.Request, time.Duration)
 	// now is time.Now where it is nil.
@@ -167,6 +168,7 @@ func (r *Reconciler) lookAtMirrors(ctx context.Context, s *scope, ended outcome)
 	r.followGateways(ctx, s) // of what stands now
 	r.withdraw(ctx, s)
 	s.mirrors = r.reportMirrors(s)
+	r.countPutBacks(s)
 }
 
 // run runs phases until one ends otherwise than with the next.
@@ -184,6 +186,7 @@ func (r *Reconciler) unfollow(policy types.NamespacedName) {
 	r.written.Forget(policy)
 	r.lookups.keep(policy, nil)
 	r.unknowns.set(policy, "", nil)
+	r.putBacks.set(policy, "", nil)
 	r.Routes.Follow(policy, nil, nil)
 	r.Gateways.Follow(policy, nil)
 	r.Charts.Forget(policy)

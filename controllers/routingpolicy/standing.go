@@ -125,7 +125,7 @@ func (r *Reconciler) edit(ctx context.Context, s *scope, o standing, decisions m
 	for range 2 {
 		patch, report := mirrors.Edit(o.object, decisions)
 		r.noteUnobserved(s, report)
-		if len(patch) == 0 || s.futile(report) {
+		if len(patch) == 0 || r.futile(s, report) {
 			s.decide(report)
 			return false
 		}
@@ -186,15 +186,15 @@ func (s *scope) decide(report []mirrors.Mirror) {
 	}
 }
 
-// futile reports whether all that is to be taken out or narrowed was put back by others when that was tried last, less than an interval
-// ago.
-func (s *scope) futile(report []mirrors.Mirror) bool {
+// futile reports whether all that is to be taken out or narrowed was put back by others when that was tried last, and it isn't time to try
+// again.
+func (r *Reconciler) futile(s *scope, report []mirrors.Mirror) bool {
 	for _, m := range report {
 		if m.Percent == m.Asked {
 			continue
 		}
 		if i := slices.IndexFunc(s.policy.Status.Mirrors, func(was iter8v1alpha1.Mirror) bool {
-			return keyOf(was) == keyOf(m.Mirror) && was.State != iter8v1alpha1.MirrorWithheld && s.alteredFor(was) > 0
+			return keyOf(was) == keyOf(m.Mirror) && isPutBack(was) && s.alteredFor(was) > 0 && r.untilPutOut(s, was) > 0
 		}); i < 0 {
 			return false
 		}

@@ -36,7 +36,10 @@ func (r *Reconciler) unchanged(ctx context.Context, s *scope) outcome {
 		return advance
 	}
 	for _, m := range s.policy.Status.Mirrors {
-		if m.Reason == iter8v1alpha1.ReasonAltered && s.alteredFor(m) <= 0 {
+		if m.Reason != iter8v1alpha1.ReasonAltered {
+			continue
+		}
+		if s.alteredFor(m) <= 0 || isPutBack(m) && r.untilPutOut(s, m) <= 0 {
 			return advance // to be tried again, though nothing has changed
 		}
 	}
@@ -69,6 +72,7 @@ func (r *Reconciler) unchanged(ctx context.Context, s *scope) outcome {
 	for i := range s.mirrors {
 		r.tried(s).record(&s.mirrors[i], s.policy.Status.Mirrors)
 	}
+	r.countPutBacks(s)
 	s.noteAcceptance(standing)
 	s.reportRendered(len(result.Inventory))
 	s.reportApplied(len(result.Inventory))
