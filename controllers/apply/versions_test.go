@@ -98,7 +98,11 @@ func TestAManifestInAVersionThatIsNotServedIsNotWritten(t *testing.T) {
 	result := w.apply(t, request, &log{})
 	w.Expect(result.Failures).To(HaveExactElements(And(HaveField("Reason", iter8v1alpha1.ReasonKindNotServed),
 		HaveField("Message", "the cluster does not serve gateway.networking.k8s.io/v1beta9 HTTPRoute; install its CustomResourceDefinition"))))
-	answered, refused := w.executor.Check(t.Context(), request, nil, func() {})
+	later := request.Manifests
+	request.Manifests = nil
+	check, refused := w.executor.Check(request, later)
+	w.Expect(refused).To(BeNil())
+	answered, refused := check.Run(t.Context())
 	w.Expect(answered).To(BeFalse())
 	w.Expect(refused).To(BeNil())
 	w.Expect(w.calls()).To(BeEmpty())

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -80,49 +79,6 @@ func (s *scope) alteredFor(m iter8v1alpha1.Mirror) time.Duration {
 
 const alteration = "an admission policy or webhook changed it"
 
-// checkTimeout is how long a check may take. One that takes longer is made again.
-const checkTimeout = 10 * time.Second
-
-// check has the apiserver check the objects before the first of several is applied, and with all the mirrors that they have once every variant is
-// available, so that what it refuses is refused when the spec comes and not when a variant does. What it has accepted once for a spec is not checked again. What Iter8's
-// ConfigMaps render is not checked at all: it goes on in each state in which it did.
-func (r *Reconciler) check(ctx context.Context, s *scope) outcome {
-	digest := s.checkedDigest()
-	if s.policy.Status.Checked == digest || s.owner().ConvertedFrom != "" {
-		s.checked = digest
-		return advance
-	}
-	all, ended := r.withEveryVariant(s)
-	if ended != advance {
-		return ended
-	}
-	if !r.knowsStanding(s) {
-		return advance // nothing is applied, and what isn't known can't be planned with
-	}
-	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
-	if err != nil {
-		return s.fail(iter8v1alpha1.ConditionApplied, iter8v1alpha1.ReasonApplyFailed, err)
-	}
-	// What may not stand doesn't wait for the answers.
-	withdraw := sync.OnceFunc(func() { r.withdraw(ctx, s) })
-	request := apply.Request{Owner: s.owner(), Manifests: s.gated.Manifests, Inventory: s.recorded(), Account: account}
-	if failed := r.Executor.CheckPlan(ctx, request, withdraw); failed != nil {
-		return s.refused(failed)
-	}
-	request.Manifests = all
-	bounded, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	switch checked, failed := r.Executor.Check(bounded, request, s.gated.Manifests, withdraw); {
-	case failed != nil:
-		return s.refused(failed)
-	case checked:
-		s.checked = digest
-	default:
-		s.retryAfter(interval(s.policy))
-	}
-	return advance
-}
-
 // withEveryVariant returns the manifests as they are to be applied once every variant is available.
 func (r *Reconciler) withEveryVariant(s *scope) ([]*unstructured.Unstructured, outcome) {
 	all := s.state.Available()
@@ -148,12 +104,6 @@ func (r *Reconciler) withEveryVariant(s *scope) ([]*unstructured.Unstructured, o
 		return nil, s.fail(iter8v1alpha1.ConditionRendered, iter8v1alpha1.ReasonInvalidMirror, fmt.Errorf("with every variant available: %w", s.state.Explained(err)))
 	}
 	return gated.Manifests, advance
-}
-
-// refused records why the apiserver wouldn't take what is to be applied.
-func (s *scope) refused(why *apply.Failure) outcome {
-	s.retryAfter(interval(s.policy)) // what refused may be an admission policy
-	return s.fail(iter8v1alpha1.ConditionApplied, why.Reason, errors.New(why.Message))
 }
 
 // knowsStanding reports whether the kinds that are rendered can be read as they are, and it is known what stands of them and of those that

@@ -76,6 +76,7 @@ type Reconciler struct {
 	lookups  lookups
 	unknowns unknowns
 	putBacks putBacks
+	checks   checks
 	// enqueueAfter has a policy reconciled after a while; nil where there is no queue.
 	enqueueAfter func(ctrl.Request, time.Duration)
 	// now is time.Now where it is nil.
@@ -187,6 +188,7 @@ func (r *Reconciler) unfollow(policy types.NamespacedName) {
 	r.lookups.keep(policy, nil)
 	r.unknowns.set(policy, "", nil)
 	r.putBacks.set(policy, "", nil)
+	r.checks.set(policy, nil)
 	r.Routes.Follow(policy, nil, nil)
 	r.Gateways.Follow(policy, nil)
 	r.Charts.Forget(policy)
