@@ -94,7 +94,7 @@ func TestAStatusIsBoundedInBytes(t *testing.T) {
 		ready           string
 	}{
 		"a few mirrors":                           {[]func(*scope){mirrors(1)}, 1, 21, "mmm"},
-		"the most mirrors":                        {[]func(*scope){mirrors(1024)}, 1, 21, "; status.mirrors lists only 1 of 1024 mirrors"},
+		"the most mirrors":                        {[]func(*scope){mirrors(1024)}, 2, 21, "; status.mirrors lists only 2 of 1024 mirrors"},
 		"the longest messages":                    {[]func(*scope){messages("m")}, 0, 4096, "mmm..."},
 		"the longest messages of what is escaped": {[]func(*scope){messages("<")}, 0, 1024, "<<<..."},
 		"the longest messages, and mirrors":       {[]func(*scope){messages("m"), mirrors(3)}, 1, 1024, "; status.mirrors lists only 1 of 3 mirrors"},

@@ -65,11 +65,11 @@ func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
 		status.AppliedSpec = s.appliedSpec()
 	}
 	status.Conditions = conditions.Update(status.Conditions, s.policy.Generation, metav1.NewTime(s.now), s.conditions()...)
-	fit(status, s.mirrors)
+	whole := fit(status, s.mirrors)
 	tellOmissions(status, len(s.mirrors))
 	switch {
-	case len(status.Mirrors) < len(s.mirrors):
-		status.Inputs = "" // by which what isn't listed would be lost
+	case !whole:
+		status.Inputs = "" // by which what is left out would be lost
 	case s.suspended == "":
 		status.Inputs = sealed(s.inputs, status)
 	}
