@@ -35,7 +35,7 @@ const (
 	// Objects without it are never watched.
 	DetectLabel = "iter8.tools/detect"
 	// AdoptAnnotation, with the value "true", on an object that exists hands it over to the
-	// RoutingPolicy that renders an object of its name.
+	// RoutingPolicy that renders an object of its name. It is adopted where that changes nothing but mirrors.
 	AdoptAnnotation = "iter8.tools/adopt"
 	// ReconcileAnnotation on a RoutingPolicy, with any value that it hasn't had, has its chart resolved anew at once.
 	ReconcileAnnotation = "iter8.tools/reconcile"

@@ -26,11 +26,18 @@ type Request struct {
 	Inventory []iter8v1alpha1.AppliedObject
 	// Account that applies and deletes.
 	Account *Account
+	// Own is the operator's own account, which reads what is to be adopted; nil means Account.
+	Own *Account
+	// Ungated are the Manifests with every mirror and with rules that aren't split, by which it is told what adopting changes for
+	// clients; nil means Manifests.
+	Ungated []*unstructured.Unstructured
+	// BeforeComparing is called before the apiserver is asked what adopting changes; optional.
+	BeforeComparing func()
 }
 
 // Apply brings the cluster to a request. What is about to be created stands in the inventory before it is: record is called
 // with that inventory before the first write, where it differs from the request's, and nothing is written where record fails.
-// The same holds where a right is missing. Where the inventory is too full for what is new, room is made in place of that: see
+// The same holds where a right is missing. What is to be adopted is compared first: see compare. Where the inventory is too full for what is new, room is made in place of that: see
 // makeRoom. The Cache must know what the cluster holds of the request's Interests: a kind that it takes for not served in any version
 // has no objects any more. Nothing of the request is changed.
 func (x *Executor) Apply(ctx context.Context, request Request, record func(context.Context, []iter8v1alpha1.AppliedObject) error) Result {
@@ -46,6 +53,7 @@ func (x *Executor) Apply(ctx context.Context, request Request, record func(conte
 	if lacking := x.preflight(ctx, request.Account, steps); lacking != nil {
 		return aborted(request, *lacking)
 	}
+	x.compare(ctx, request, steps)
 	if planned, differs := plannedInventory(request.Inventory, steps); differs {
 		if err := record(ctx, planned); err != nil {
 			err = fmt.Errorf("recording what is about to be applied: %w", err)
@@ -78,6 +86,7 @@ func (x *Executor) plan(request Request) ([]Step, error) {
 	steps, err := plan(request.Owner, request.Manifests, request.Inventory, func(key Key) *Existing {
 		return x.Cache.Get(watched[key.GroupKind], types.NamespacedName{Namespace: namespace, Name: key.Name})
 	})
+	x.refuseKnown(request, steps)
 	for i := range steps {
 		step := &steps[i]
 		step.Watched = watched[step.Key.GroupKind]

@@ -44,7 +44,7 @@ func (x *Executor) Check(request Request, all []*unstructured.Unstructured) (*Ch
 	}
 	for _, step := range steps {
 		switch step.Action {
-		case Adopt, TakeOver, Wait, Conflict:
+		case Adopt, TakeOver, Wait, Conflict, Refuse:
 			check.answered = false
 		case Create, Update:
 			if step.Stage != Interim && !check.appliedNow(step) {
@@ -84,7 +84,7 @@ func (c *Check) runPlan(ctx context.Context) *Failure {
 		return nil
 	}
 	for _, step := range c.changing {
-		err := c.executor.dryRun(ctx, c.account.Client, step)
+		_, err := c.executor.dryRun(ctx, c.account.Client, step)
 		if err == nil || isDryRunUnsupported(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
 			continue
 		}
@@ -105,7 +105,7 @@ func (c *Check) runPlan(ctx context.Context) *Failure {
 func (c *Check) runOthers(ctx context.Context) (bool, *Failure) {
 	answered := c.answered
 	for _, step := range c.others {
-		err := c.executor.dryRun(ctx, c.account.Client, step)
+		_, err := c.executor.dryRun(ctx, c.account.Client, step)
 		if err == nil || isDryRunUnsupported(err) {
 			continue
 		}

@@ -84,7 +84,8 @@ type Executor struct {
 	Mapper meta.RESTMapper
 	Cache  *Cache
 
-	fights fights
+	fights      fights
+	comparisons comparisons
 }
 
 // execute takes the steps, as the client's account. Nothing is applied before what it depends on. Objects that left the render are deleted only once all
@@ -119,6 +120,8 @@ func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, ow
 		return entry, &Failure{Reason: iter8v1alpha1.ReasonContended, Message: about.String(), Until: step.until}
 	case Conflict:
 		return nil, conflict(owner, step)
+	case Refuse:
+		return nil, step.refused
 	case Wait:
 		return entry, &Failure{Reason: iter8v1alpha1.ReasonTerminating,
 			Message: fmt.Sprintf("%s %s is being deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
@@ -160,6 +163,9 @@ func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, st
 	if force {
 		manifest.SetUID(step.Existing.UID)
 	}
+	if step.version != "" {
+		manifest.SetResourceVersion(step.version) // what has been changed since it was compared is compared again
+	}
 	data, err := manifest.MarshalJSON()
 	if err != nil {
 		return nil, err
@@ -192,19 +198,18 @@ func patchOptions(force bool) metav1.PatchOptions {
 }
 
 // dryRun has the apiserver say what it would answer to an apply.
-func (x *Executor) dryRun(ctx context.Context, client dynamic.Interface, step Step) error {
+func (x *Executor) dryRun(ctx context.Context, client dynamic.Interface, step Step) (*unstructured.Unstructured, error) {
 	resource, err := x.resourceOf(step.Manifest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	data, err := step.Manifest.MarshalJSON()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := patchOptions(step.Action != Create)
 	options.DryRun = []string{metav1.DryRunAll}
-	_, err = client.Resource(resource).Namespace(step.Manifest.GetNamespace()).Patch(ctx, step.Key.Name, types.ApplyPatchType, data, options)
-	return err
+	return client.Resource(resource).Namespace(step.Manifest.GetNamespace()).Patch(ctx, step.Key.Name, types.ApplyPatchType, data, options)
 }
 
 func (x *Executor) deleteObject(ctx context.Context, client dynamic.Interface, owner Owner, step Step) error {

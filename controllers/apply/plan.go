@@ -76,6 +76,8 @@ const (
 	Yield
 	// Conflict: it isn't the policy's, and is left alone.
 	Conflict
+	// Refuse: it was handed over, and is left alone, since it isn't known that adopting it changes nothing for clients: see compare.
+	Refuse
 	// Wait: it is on its way out; what comes after follows from the event of its end.
 	Wait
 	// Delete: it is the policy's, and isn't rendered any more.
@@ -119,6 +121,9 @@ type Step struct {
 	Spare bool
 	// until is how long a Yield lasts.
 	until time.Time
+	// refused is why it is a Refuse, and version the resourceVersion of the object that an Adopt was compared with.
+	refused *Failure
+	version string
 	// reverts is set for an Update that puts right what another changed, and does nothing else.
 	reverts bool
 }

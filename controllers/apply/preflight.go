@@ -91,7 +91,7 @@ func (a Action) verbs() []string {
 		return []string{"get", "patch"} // see takeFields
 	case Delete:
 		return []string{"delete"}
-	case Keep, Yield, Conflict, Wait, Release, Hold:
+	case Keep, Yield, Conflict, Refuse, Wait, Release, Hold:
 	}
 	return nil
 }

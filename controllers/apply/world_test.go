@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -100,7 +100,7 @@ func (w *world) answerPatch(action clienttesting.Action) (bool, runtime.Object, 
 		return true, nil, err
 	}
 	u := &unstructured.Unstructured{}
-	if err := json.Unmarshal(patch.Patch, &u.Object); err != nil {
+	if err := utiljson.Unmarshal(patch.Patch, &u.Object); err != nil {
 		return true, nil, err
 	}
 	w.version++

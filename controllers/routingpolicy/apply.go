@@ -47,6 +47,8 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 	}
 	result := r.Executor.Apply(ctx, apply.Request{
 		Owner: s.owner(), Manifests: s.toApply(), Inventory: s.recorded(), Account: account,
+		Own: r.Accounts.Own(), Ungated: s.manifests,
+		BeforeComparing: func() { r.withdraw(ctx, s) }, // what may not stand doesn't wait for the answers
 	}, func(ctx context.Context, inventory []iter8v1alpha1.AppliedObject) error {
 		status := s.policy.Status
 		status.Applied = inventory

@@ -117,7 +117,7 @@ func (r *Reconciler) newCheck(s *scope) (*apply.Check, outcome) {
 	if err != nil {
 		return nil, s.fail(iter8v1alpha1.ConditionApplied, iter8v1alpha1.ReasonApplyFailed, err)
 	}
-	request := apply.Request{Owner: s.owner(), Manifests: s.gated.Manifests, Inventory: s.recorded(), Account: account}
+	request := apply.Request{Owner: s.owner(), Manifests: s.gated.Manifests, Ungated: s.manifests, Inventory: s.recorded(), Account: account}
 	check, failed := r.Executor.Check(request, all)
 	if failed != nil {
 		return nil, s.refused(failed)

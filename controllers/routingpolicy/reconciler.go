@@ -190,6 +190,7 @@ func (r *Reconciler) unfollow(policy types.NamespacedName) {
 	r.putBacks.set(policy, "", nil)
 	r.checks.set(policy, nil)
 	r.Routes.Follow(policy, nil, nil)
+	r.Executor.Forget(policy)
 	r.Gateways.Follow(policy, nil)
 	r.Charts.Forget(policy)
 }
