@@ -59,6 +59,27 @@ func TestEveryReasonHasOneRow(t *testing.T) {
 	g.Expect(names).To(ConsistOf(want))
 }
 
+func TestEveryReasonOfEventsHasOneRow(t *testing.T) {
+	g := NewWithT(t)
+	var names, want []string
+	sentence := And(MatchRegexp(`^[A-Z].*[^.]\.$`), Not(ContainSubstring("  ")))
+	for _, r := range EventReasons {
+		names = append(names, r.Name)
+		_, ok := LookupReason(r.Name)
+		g.Expect(ok).To(BeFalse(), "a reason has one row")
+		g.Expect(r.Conditions).To(HaveEach(MatchRegexp("^(Subject|RoutingPolicy|ConfigMap) Events$")))
+		g.Expect(r.Meaning).To(sentence)
+		if r.Recovery != NoRecovery || r.Remedy != "" {
+			g.Expect(r.Remedy).To(sentence)
+		}
+	}
+	for name, value := range constants(t, "Event") {
+		g.Expect(name).To(Equal("Event" + value))
+		want = append(want, value)
+	}
+	g.Expect(names).To(ConsistOf(want))
+}
+
 func TestTheRowsOfReasons(t *testing.T) {
 	uses := []string{"variant", "mirror", "Subject Ready"}
 	for _, value := range constants(t, "Condition") {
@@ -104,7 +125,7 @@ func TestTheReferenceNamesEveryReasonWithItsRecovery(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred(), "make docs writes it")
 	lines := strings.Split(string(reference), "\n")
-	for _, r := range Reasons {
+	for _, r := range slices.Concat(Reasons, EventReasons) {
 		recovery := string(r.Recovery)
 		if recovery == "" {
 			recovery = "–"

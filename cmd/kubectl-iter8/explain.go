@@ -13,9 +13,10 @@ import (
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
 
-const explainLong = `Explain the reasons that Subjects and RoutingPolicies give in their status.
+const explainLong = `Explain the reasons that Subjects and RoutingPolicies give in their status, and in Events.
 
-A reason stands in the conditions of both, in status.variants of a Subject and in status.mirrors of a policy. Without arguments all reasons are listed;
+A reason stands in the conditions of both, in status.variants of a Subject and in status.mirrors of a policy. Their Events have those of a
+condition Ready that fails, and some of their own. Without arguments all reasons are listed;
 with some, it is explained what each means, how it ends and what helps. No cluster is asked. While a gateway refuses a
 route, the condition Accepted has the gateway's own reason, which is not listed here.`
 
@@ -32,7 +33,7 @@ func newExplainCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	var output string
 	command := &cobra.Command{
 		Use:       "explain [REASON...]",
-		Short:     "Explain the reasons in the status of Subjects and RoutingPolicies",
+		Short:     "Explain the reasons in the status and the Events of Subjects and RoutingPolicies",
 		Long:      explainLong,
 		Example:   explainExample,
 		ValidArgs: reasonNames(),
@@ -59,21 +60,28 @@ func newExplainCommand(streams genericiooptions.IOStreams) *cobra.Command {
 }
 
 func reasonNames() []string {
-	names := make([]string, 0, len(iter8v1alpha1.Reasons))
-	for _, r := range iter8v1alpha1.Reasons {
+	all := allReasons()
+	names := make([]string, 0, len(all))
+	for _, r := range all {
 		names = append(names, r.Name)
 	}
 	return names
 }
 
+// allReasons are those of statuses, and those that only Events have.
+func allReasons() []iter8v1alpha1.Reason {
+	return slices.Concat(iter8v1alpha1.Reasons, iter8v1alpha1.EventReasons)
+}
+
 // lookUp returns the reasons of some names, in upper or lower case; all without names.
 func lookUp(names []string) ([]iter8v1alpha1.Reason, error) {
+	all := allReasons()
 	if len(names) == 0 {
-		return iter8v1alpha1.Reasons, nil
+		return all, nil
 	}
 	found := make([]iter8v1alpha1.Reason, 0, len(names))
 	for _, name := range names {
-		i := slices.IndexFunc(iter8v1alpha1.Reasons, func(r iter8v1alpha1.Reason) bool { return strings.EqualFold(r.Name, name) })
+		i := slices.IndexFunc(all, func(r iter8v1alpha1.Reason) bool { return strings.EqualFold(r.Name, name) })
 		if i < 0 {
 			message := fmt.Sprintf("there is no reason %q", name)
 			if near := suggestions(name); len(near) > 0 {
@@ -81,7 +89,7 @@ func lookUp(names []string) ([]iter8v1alpha1.Reason, error) {
 			}
 			return nil, fmt.Errorf("%s (kubectl iter8 explain lists them all)", message)
 		}
-		found = append(found, iter8v1alpha1.Reasons[i])
+		found = append(found, all[i])
 	}
 	return found, nil
 }
@@ -162,9 +170,9 @@ func recoveryOf(r iter8v1alpha1.Reason) string {
 }
 
 const referenceHead = "# Reasons\n\n" +
-	"[//]: # (Made by make docs from api/v1alpha1/reasons.go. Do not edit.)\n\n" +
+	"[//]: # (Made by make docs from api/v1alpha1/reasons.go and events.go. Do not edit.)\n\n" +
 	"What the field `reason` says in the conditions of Subjects and RoutingPolicies, in `status.variants`\n" +
-	"of a Subject and in `status.mirrors` of a RoutingPolicy.\n" +
+	"of a Subject and in `status.mirrors` of a RoutingPolicy, and those that only Events have.\n" +
 	"`kubectl iter8 explain REASON` prints the same. A policy's condition `Ready` repeats the reason of the first of its other\n" +
 	"conditions that failed. While a gateway refuses a route, `Accepted` is False with the gateway's own reason, which is not listed\n" +
 	"here: the Gateway API's [conditions](https://gateway-api.sigs.k8s.io/guides/implementers/#standard-status-fields-and-conditions)\n" +
@@ -205,6 +213,8 @@ func heading(used string) string {
 		return "Mirrors of a RoutingPolicy"
 	case !ok:
 		return "Variants of a Subject"
+	case condition == "Events":
+		return "Events of a " + kind
 	}
 	return fmt.Sprintf("%s: condition %s", kind, condition)
 }

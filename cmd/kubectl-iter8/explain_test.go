@@ -26,6 +26,9 @@ func TestExplainAReason(t *testing.T) {
 		"by its name":        {[]string{"OwnershipConflict"}, conflict},
 		"in lower case":      {[]string{"ownershipconflict"}, conflict},
 		"that is good news":  {[]string{"Available"}, "Available\n  Used by:     variant\n  Meaning:     Every resource of the variant exists and is ready.\n  How it ends: There is nothing to recover from.\n"},
+		"of an Event": {[]string{"MirrorsChanged"}, "MirrorsChanged\n  Used by:     RoutingPolicy Events\n" +
+			"  Meaning:     Requests are mirrored to other backends than before, or to none. The message says where to they are mirrored now, and why a mirror went or became smaller; status.mirrors has the same.\n" +
+			"  How it ends: There is nothing to recover from.\n"},
 		"beside another one": {[]string{"ownershipconflict", "OWNERSHIPCONFLICT"}, conflict + "\n" + conflict},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +44,7 @@ func TestExplainAllReasons(t *testing.T) {
 	g.Expect(result.code).To(BeZero())
 	g.Expect(result.err).To(BeEmpty())
 	lines := strings.Split(strings.TrimSuffix(result.out, "\n"), "\n")
-	g.Expect(lines).To(HaveLen(1 + len(iter8v1alpha1.Reasons)))
+	g.Expect(lines).To(HaveLen(1 + len(iter8v1alpha1.Reasons) + len(iter8v1alpha1.EventReasons)))
 	g.Expect(lines[0]).To(MatchRegexp("^NAME +CONDITIONS +RECOVERY +MEANING$"))
 	g.Expect(lines).To(ContainElements(
 		MatchRegexp("^Terminating +variant, RoutingPolicy Applied +Waits +A resource of the variant, or an object of the policy, is being deleted;"),

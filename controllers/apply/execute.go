@@ -47,6 +47,8 @@ type Result struct {
 	Applied map[Key]bool
 	// Failures in the order of the steps.
 	Failures []Failure
+	// Deleted are the objects that were deleted, in the order of the steps.
+	Deleted []Step
 }
 
 // Reason returns the reason of all failures together: of the first that is tried again, else of the first. There must be one.

@@ -182,6 +182,9 @@ func (e *execution) add(step Step, o outcome) {
 		// What is kept whatever comes of it leaves nothing to wait for.
 		e.rendered, e.unfinished = len(e.result.Inventory), e.unfinished || o.failure != nil && step.Action != Keep
 	}
+	if o.tried && o.failure == nil && step.Action == Delete {
+		e.result.Deleted = append(e.result.Deleted, step)
+	}
 	if o.tried && o.failure == nil && step.Manifest != nil && step.Stage != Interim {
 		e.result.Applied[step.Key] = true
 	}

@@ -58,6 +58,7 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		fit(&status, status.Mirrors) // the shorter list is of the same mirrors
 		return r.patchStatus(ctx, s, status)
 	})
+	r.announceDeleted(s, result.Deleted)
 	ended := s.recordResult(result)
 	if len(result.Failures) == 0 && result.Aborted == nil && !s.subjectGone {
 		s.inputs = r.inputsDigest(s) + "+" + r.gatewaysDigest(s, s.manifests)

@@ -66,7 +66,7 @@ func TestTheRouteFollowsTheVariant(t *testing.T) {
 	w.Expect(w.cluster.Tracker().Update(deployments, aDeployment(metav1.ConditionFalse), "test")).To(Succeed())
 	w.settled(t, "True Succeeded: no mirror to web-v2:80: Deployment web-v2 ")
 	w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", "")))
-	w.Expect(w.events).To(Receive(Equal("Normal MirrorsChanged requests are no longer mirrored to web-v2:80")))
+	w.Expect(w.events).To(Receive(Equal("Normal MirrorsChanged requests are no longer mirrored to web-v2:80: Deployment web-v2 has condition Available False: R: M")))
 }
 
 func TestWhatIsWrongWithAPolicyIsToldAndNothingIsLost(t *testing.T) {

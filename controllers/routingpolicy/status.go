@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -206,30 +204,3 @@ func (s *scope) applied() string {
 	}
 	return fmt.Sprintf("%s applied for %s", count(len(s.inventory()), "object"), strings.Join(states, ", "))
 }
-
-// announce writes Events about what changed for traffic, and what went wrong.
-func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
-	// What a policy begins with is no change.
-	if was, is := before.Status.MirrorTargets, after.Status.MirrorTargets; was != is && before.Status.ObservedGeneration > 0 {
-		note := "requests are mirrored to " + is
-		if is == "" {
-			note = "requests are no longer mirrored to " + was
-		}
-		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, iter8v1alpha1.EventMirrorsChanged, "Apply", "%s", note)
-	}
-	if was, is := before.Status.Chart, after.Status.Chart; was != nil && is != nil && was.Digest != is.Digest && was.Name == is.Name {
-		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, iter8v1alpha1.EventChartChanged, "Resolve", "chart %s was version %s (%s), and is version %s (%s) now",
-			is.Name, was.Version, was.Digest, is.Version, is.Digest)
-	}
-	was := meta.FindStatusCondition(before.Status.Conditions, iter8v1alpha1.ConditionReady)
-	is := meta.FindStatusCondition(after.Status.Conditions, iter8v1alpha1.ConditionReady)
-	if is != nil && is.Status == metav1.ConditionFalse && is.Reason != iter8v1alpha1.ReasonSubjectNotFound && (was == nil || was.Reason != is.Reason) {
-		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, conditions.Truncate(is.Reason, maxReason), "Reconcile", "%s", conditions.Truncate(is.Message, maxNote))
-	}
-}
-
-// What the API allows of an Event's reason and note, in bytes.
-const (
-	maxReason = 128
-	maxNote   = 1024
-)

@@ -125,7 +125,7 @@ func (i *informers) AddEventHandler(handler toolscache.ResourceEventHandler) (to
 
 func newWorld(t *testing.T, objects ...client.Object) *world {
 	t.Helper()
-	w := &world{WithT: NewWithT(t), version: 100, answers: map[string]error{}, events: make(chan string, 100)}
+	w := &world{WithT: NewWithT(t), version: 100, answers: map[string]error{}, events: make(chan string, 1000)}
 	scheme := runtime.NewScheme()
 	w.Expect(iter8v1alpha1.AddToScheme(scheme)).To(Succeed())
 	w.client = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).

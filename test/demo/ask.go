@@ -150,7 +150,7 @@ func readiness(generation int64, conditions []metav1.Condition) string {
 	}
 }
 
-// events asks for the notes on a RoutingPolicy, oldest first.
+// events asks what the Events of a RoutingPolicy say of its mirrors, oldest first.
 func events(policy string) question {
 	return func(ctx context.Context, c client.Client) (string, error) {
 		var list eventsv1.EventList
@@ -163,7 +163,10 @@ func events(policy string) question {
 		slices.SortFunc(about, func(a, b eventsv1.Event) int { return a.EventTime.Compare(b.EventTime.Time) })
 		notes := make([]string, 0, len(about))
 		for _, e := range about {
-			notes = append(notes, e.Note)
+			if e.Reason == iter8v1alpha1.EventMirrorsChanged {
+				what, _, _ := strings.Cut(e.Note, ": ") // and why, which is what was noticed first
+				notes = append(notes, what)
+			}
 		}
 		return strings.Join(notes, "; "), nil
 	}

@@ -47,15 +47,17 @@ func TestEventsTellOfWhatChangesForTrafficAndOfWhatFails(t *testing.T) {
 	patch(s, policy, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.Values = good })
 	s.Eventually(s.ready(policy)).Should(gomega.HavePrefix("True"))
 
-	s.delete(deployment, service)
-	want = append(want, "Normal MirrorsChanged: requests are no longer mirrored to httpbin-v2:80")
+	s.delete(service)
+	want = append(want, "Normal MirrorsChanged: requests are no longer mirrored to httpbin-v2:80: Service httpbin-v2 does not exist")
 	s.Eventually(s.announcements(policy)).Should(gomega.Equal(want))
 
+	s.delete(deployment)
 	s.deploy("httpbin-v2")
 	want = append(want, "Normal MirrorsChanged: requests are mirrored to httpbin-v2:80")
 	s.Eventually(s.announcements(policy)).Should(gomega.Equal(want))
 	s.delete(subject)
-	want = append(want, "Normal MirrorsChanged: requests are no longer mirrored to httpbin-v2:80")
+	want = append(want, "Warning RouteDeleted: HTTPRoute httpbin is deleted, since Subject httpbin was deleted",
+		"Normal MirrorsChanged: requests are no longer mirrored to httpbin-v2:80: Subject httpbin does not exist; nothing is applied without it")
 	s.Eventually(s.announcements(policy)).Should(gomega.Equal(want))
 	s.Consistently(s.announcements(policy), "1s").Should(gomega.Equal(want), "that a Subject was deleted is no failure")
 	s.Expect(s.kubectl("events", "--for", "routingpolicy/httpbin-route")).To(gomega.MatchRegexp(
