@@ -43,6 +43,7 @@ import (
 	"iter8.tools/operator/controllers/render/worker"
 	"iter8.tools/operator/controllers/routingpolicy"
 	"iter8.tools/operator/controllers/subject"
+	"iter8.tools/operator/controllers/sweep"
 	"iter8.tools/operator/conversion"
 	conversioncontroller "iter8.tools/operator/conversion/controller"
 )
@@ -267,6 +268,13 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		AllowCrossNamespace: config.AllowCrossNamespaceReferences,
 	}
 	if err := policies.SetupWithManager(ctx, mgr, controllerOptions[ctrl.Request](o.concurrentPolicies, slowestRetry)); err != nil {
+		return err
+	}
+	leftovers := sweep.New(ctx, sweep.Options{
+		Policies: mgr.GetClient(), Reader: mgr.GetAPIReader(), Client: dynamicClient, Mapper: mgr.GetRESTMapper(),
+		Namespaces: config.WatchNamespaces, Served: capabilities.Served, Changed: &changedPolicies,
+	})
+	if err := leftovers.SetupWithManager(mgr, controllerOptions[sweep.Object](1, slowestRetry)); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

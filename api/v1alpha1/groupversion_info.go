@@ -37,6 +37,14 @@ const (
 	// AdoptAnnotation, with the value "true", on an object that exists hands it over to the
 	// RoutingPolicy that renders an object of its name. It is adopted where that changes nothing but mirrors.
 	AdoptAnnotation = "iter8.tools/adopt"
+	// PolicyUIDLabel on an object that the operator applied and that no owner reference leads to its RoutingPolicy from is the uid of that
+	// policy. It is a label, and no annotation, for what policies that are gone have left to be found by it.
+	PolicyUIDLabel = "iter8.tools/policy-uid"
+	// PolicyAnnotation on such an object is the name of the policy, in the object's namespace.
+	PolicyAnnotation = "iter8.tools/policy"
+	// DeletionPolicyAnnotation on such an object says what becomes of it when the policy is gone, as a DeletionPolicy. It is taken off what
+	// was orphaned.
+	DeletionPolicyAnnotation = "iter8.tools/deletion-policy"
 	// ReconcileAnnotation on a RoutingPolicy, with any value that it hasn't had, has its chart resolved anew at once.
 	ReconcileAnnotation = "iter8.tools/reconcile"
 	// WeightAnnotation on the first resource of a variant is the variant's weight, in place of the Subject's.

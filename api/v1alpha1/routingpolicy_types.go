@@ -66,6 +66,18 @@ type RoutingPolicySpec struct {
 	Withdrawn bool `json:"withdrawn,omitempty"`
 }
 
+// DeletionPolicy says what becomes of an object that was applied for a policy, when that is gone.
+// +kubebuilder:validation:Enum=Delete;Orphan
+type DeletionPolicy string
+
+// The deletion policies.
+const (
+	// DeletionDelete: it is deleted.
+	DeletionDelete DeletionPolicy = "Delete"
+	// DeletionOrphan: its mirrors are taken out, and all else stays as it stands.
+	DeletionOrphan DeletionPolicy = "Orphan"
+)
+
 // SubjectReference names a Subject.
 type SubjectReference struct {
 	// name of the Subject.

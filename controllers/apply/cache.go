@@ -124,7 +124,7 @@ func (c *Cache) Get(kind schema.GroupVersionKind, object types.NamespacedName) *
 	}
 }
 
-// Controlled returns the objects of a kind that a policy controls, by their names, but for those on their way out.
+// Controlled returns the objects of a kind that a policy controls or marks, by their names, but for those on their way out.
 func (c *Cache) Controlled(kind schema.GroupVersionKind, namespace string, policy types.UID) []iter8v1alpha1.AppliedObject {
 	of := membersOf(namespace, policy)
 	var written []*cachedObject // those few that the watch may not have shown yet; what it shows meanwhile is in the store then
@@ -153,10 +153,13 @@ func (c *Cache) Controlled(kind schema.GroupVersionKind, namespace string, polic
 	return controlled
 }
 
-// policy returns what objects are indexed by: the policy that controls them, under a name that no object has; none for others.
+// policy returns what objects are indexed by: the policy that controls or marks them, under a name that no object has; none for others.
 func (o *cachedObject) policy() types.NamespacedName {
-	if c := o.existing.Controller; c != nil && isOurs(*c) {
+	switch c, mark := o.existing.Controller, o.existing.Mark; {
+	case c != nil && isOurs(*c):
 		return membersOf(o.Namespace, c.UID)
+	case c == nil && mark != nil:
+		return membersOf(o.Namespace, mark.UID)
 	}
 	return types.NamespacedName{}
 }
@@ -281,6 +284,7 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 			UID:         u.GetUID(),
 			Generation:  u.GetGeneration(),
 			Controller:  metav1.GetControllerOf(u),
+			Mark:        MarkOf(u),
 			Adopt:       u.GetAnnotations()[iter8v1alpha1.AdoptAnnotation] == "true",
 			Terminating: u.GetDeletionTimestamp() != nil,
 		},
@@ -295,7 +299,7 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 		cached.existing.Managers = others(u)
 		return cached
 	}
-	if c := cached.existing.Controller; c != nil && isOurs(*c) {
+	if c := cached.existing.Controller; c != nil && isOurs(*c) || c == nil && cached.existing.Mark != nil {
 		cached.existing.Acceptance = routes.Acceptance(u)
 		cached.existing.Reporters = routes.Controllers(u)
 		cached.existing.Spec = specOf(u)

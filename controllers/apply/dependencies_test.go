@@ -79,8 +79,12 @@ func (m *mesh) holds(name string, object *unstructured.Unstructured) {
 	spec, err := json.Marshal(object.Object["spec"])
 	m.Expect(err).NotTo(HaveOccurred())
 	i := slices.IndexFunc(m.inventory, func(e iter8v1alpha1.AppliedObject) bool { return e.Name == name })
-	m.cluster[name] = &Existing{UID: m.inventory[i].UID, Generation: m.inventory[i].Generation, Controller: controlledBy(owner.UID),
+	existing := &Existing{UID: m.inventory[i].UID, Generation: m.inventory[i].Generation, Controller: controlledBy(owner.UID),
 		Labels: map[string]string{iter8v1alpha1.ManagedByLabel: "iter8-operator"}, Spec: spec}
+	if subsets, _, _ := unstructured.NestedSlice(object.Object, "spec", "subsets"); len(subsets) > 0 {
+		existing = marked(existing)
+	}
+	m.cluster[name] = existing
 }
 
 // bring executes what brings the cluster to manifests, and has it hold what was applied.

@@ -266,32 +266,6 @@ func isOurs(ref metav1.OwnerReference) bool {
 	return strings.HasPrefix(ref.APIVersion, iter8v1alpha1.GroupVersion.Group+"/")
 }
 
-func conflict(owner Owner, step Step) *Failure {
-	if c := step.Existing.Controller; c != nil && isOurs(*c) && c.Kind == "RoutingPolicy" && c.Name == owner.Name {
-		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(
-			"%s %s belongs to an earlier policy of this name, with which it is deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
-	}
-	if step.Existing.Terminating {
-		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(
-			"%s %s, which does not belong to this policy, is being deleted; it is applied once that is gone", step.Key.Kind, step.Key.Name)}
-	}
-	whose := "no controller owns it"
-	if c := step.Existing.Controller; c != nil {
-		whose = fmt.Sprintf("%s %s controls it", c.Kind, c.Name)
-	} else if step.Existing.Managers != "" {
-		whose = "its fields are managed by " + step.Existing.Managers
-	}
-	advice := fmt.Sprintf("rename or delete it, or hand it over, to be deleted with the policy, with the annotation %s: \"true\"", iter8v1alpha1.AdoptAnnotation)
-	if step.Existing.Controller != nil {
-		advice = "rename or delete one of the two"
-	}
-	return &Failure{
-		Reason: iter8v1alpha1.ReasonOwnershipConflict,
-		Message: fmt.Sprintf("%s %s exists and does not belong to this policy (%s), so it is left alone; %s",
-			step.Key.Kind, step.Key.Name, whose, advice),
-	}
-}
-
 // reasonOf tells what may pass by itself from what the apiserver will always refuse.
 func reasonOf(step Step, err error) string {
 	switch {

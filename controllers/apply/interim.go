@@ -45,6 +45,7 @@ func interim(owner Owner, steps []Step) ([]Step, error) {
 			step.Action = Hold
 			continue
 		}
+		serving = claim(owner, serving)
 		digest, err := digestOf(serving)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", step.Key.Kind, step.Key.Name, err)

@@ -24,6 +24,8 @@ type Owner struct {
 	UID             types.UID
 	// ConvertedFrom is the ConfigMap of Iter8 that the policy mirrors, empty for any other policy.
 	ConvertedFrom string
+	// Lives reports whether another policy of the namespace exists, by its name and uid. Without it none does.
+	Lives func(policy string, uid types.UID) bool
 }
 
 // Key names an object in the namespace of its policy, in whatever version of its kind.
@@ -39,8 +41,9 @@ type Existing struct {
 	// Labels and Annotations are those of an object that a RoutingPolicy controls, and Spec is its spec, as JSON.
 	Labels, Annotations map[string]string
 	Spec                []byte
-	// Controller is the owner that controls the object, nil if none does.
+	// Controller is the owner that controls the object, nil if none does, and Mark says whose an object is that none does.
 	Controller *metav1.OwnerReference
+	Mark       *Mark
 	// Managers are who owns its fields, sorted, for messages.
 	Managers string
 	// Adopt says that the object was handed over.
@@ -124,6 +127,8 @@ type Step struct {
 	// refused is why it is a Refuse, and version the resourceVersion of the object that an Adopt was compared with.
 	refused *Failure
 	version string
+	// migrates is set for an Update that makes a mark of the owner reference, and does nothing else.
+	migrates bool
 	// reverts is set for an Update that puts right what another changed, and does nothing else.
 	reverts bool
 }
@@ -141,7 +146,7 @@ func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 	for _, m := range inOrder(manifests) {
 		key := Key{GroupKind: m.GroupVersionKind().GroupKind(), Name: m.GetName()}
 		wanted[key] = true
-		step := Step{Key: key, Manifest: withOwner(owner, m), Existing: lookup(key)}
+		step := Step{Key: key, Manifest: claim(owner, m), Existing: lookup(key)}
 		var err error
 		if step.Digest, err = digestOf(step.Manifest); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", key.Kind, key.Name, err)
@@ -151,9 +156,12 @@ func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 			APIVersion: m.GetAPIVersion(), Kind: m.GetKind(), Name: m.GetName(),
 			UID: entry.UID, Generation: entry.Generation, Digest: entry.Digest, Metadata: entry.Metadata,
 		}
-		step.Action = decide(owner, step)
+		if step.Action = decide(owner, step); step.Action == Update {
+			step.migrates = migrates(owner, step, m)
+		}
 		steps = append(steps, step)
 	}
+	steps = migrateLast(steps, inventory, wanted)
 	for _, entry := range leaving(inventory, wanted) {
 		key := KeyOf(entry)
 		step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
@@ -200,14 +208,14 @@ func decide(owner Owner, step Step) Action {
 			return Conflict // for as long as it takes
 		case owner.takesOver(e):
 			return TakeOver
-		case e.Adopt && e.Controller == nil:
+		case e.Adopt && e.Controller == nil && !owner.marksOther(e):
 			return Adopt
 		default:
 			return Conflict
 		}
 	case e.Terminating:
 		return Wait
-	case e.Controller != nil && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
+	case e.Claimed() && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
 		// An object without a generation gives no sign of a change; applying it again is the only check.
 		e.Generation != 0 && step.Entry.Generation == e.Generation &&
 		containsAll(e.Labels, step.Manifest.GetLabels()) && containsAll(e.Annotations, step.Manifest.GetAnnotations()):
@@ -217,14 +225,17 @@ func decide(owner Owner, step Step) Action {
 	}
 }
 
-// Owns reports whether an object is the policy's: the policy controls it, or did when it was recorded and no other
-// owner has taken control since. Control goes before the recorded uid. An object that carries the policy's owner
-// reference and another uid was made again by the operator, which could not record it any more, or from a backup;
-// taken for another's, it would be left behind when it leaves the render. Without that owner reference an object
+// Owns reports whether an object is the policy's: the policy controls or marks it, or did when it was recorded and no other
+// owner has taken control since. Control goes before the mark, and both before the recorded uid. An object that carries the policy's owner
+// reference or mark and another uid was made again by the operator, which could not record it any more, or from a backup;
+// taken for another's, it would be left behind when it leaves the render. Without these an object
 // of another uid is another's, and never touched.
 func (o Owner) Owns(e *Existing, entry iter8v1alpha1.AppliedObject) bool {
-	if e.Controller != nil {
+	switch {
+	case e.Controller != nil:
 		return e.Controller.UID == o.UID
+	case e.Mark != nil:
+		return e.Mark.UID == o.UID
 	}
 	return entry.UID != "" && entry.UID == e.UID
 }
@@ -257,28 +268,6 @@ func plannedInventory(inventory []iter8v1alpha1.AppliedObject, steps []Step) ([]
 // KeyOf returns the key of an inventory entry.
 func KeyOf(entry iter8v1alpha1.AppliedObject) Key {
 	return Key{GroupKind: schema.FromAPIVersionAndKind(entry.APIVersion, entry.Kind).GroupKind(), Name: entry.Name}
-}
-
-// withOwner returns a copy of a manifest with what makes it the policy's.
-func withOwner(owner Owner, manifest *unstructured.Unstructured) *unstructured.Unstructured {
-	m := manifest.DeepCopy()
-	m.SetNamespace(owner.Namespace)
-	labels := m.GetLabels()
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	labels[iter8v1alpha1.ManagedByLabel] = iter8v1alpha1.FieldManager
-	m.SetLabels(labels)
-	isController := true
-	// Without blockOwnerDeletion, which would take the right to update the policy's finalizers.
-	m.SetOwnerReferences([]metav1.OwnerReference{{
-		APIVersion: iter8v1alpha1.GroupVersion.String(),
-		Kind:       "RoutingPolicy",
-		Name:       owner.Name,
-		UID:        owner.UID,
-		Controller: &isController,
-	}})
-	return m
 }
 
 // digestOf is of the manifest's JSON, whose keys are sorted.

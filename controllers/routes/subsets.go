@@ -130,6 +130,15 @@ func namedIn(objects ...*unstructured.Unstructured) namedSubsets {
 	return named
 }
 
+// SubsetNames are the subsets that an object names.
+type SubsetNames struct{ named namedSubsets }
+
+// SubsetNamesOf returns the subsets that an object names, which says its namespace.
+func SubsetNamesOf(o *unstructured.Unstructured) SubsetNames { return SubsetNames{namedIn(o)} }
+
+// Has reports whether a subset is among the names.
+func (n SubsetNames) Has(s Subset) bool { return n.named.name(s) }
+
 // DependsOn reports whether an object names a subset that another one defines.
 func DependsOn(o, other *unstructured.Unstructured) bool {
 	named := namedIn(o)

@@ -78,6 +78,23 @@ func (c *Capabilities) Versions(kind schema.GroupKind) []string {
 	return c.versions[kind]
 }
 
+// Served returns the kinds that policies may render and the cluster serves, each in the version that it prefers. It asks only before it ever
+// has.
+func (c *Capabilities) Served() ([]schema.GroupVersionKind, error) {
+	if _, err := c.Cluster(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var served []schema.GroupVersionKind
+	for _, kind := range c.kinds {
+		if versions := c.versions[kind]; len(versions) > 0 {
+			served = append(served, kind.WithVersion(versions[0]))
+		}
+	}
+	return served, nil
+}
+
 // want has the versions of a kind asked for from now on. The mutex must be held.
 func (c *Capabilities) want(kind schema.GroupKind) {
 	if _, known := c.versions[kind]; !known {

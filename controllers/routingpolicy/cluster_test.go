@@ -10,6 +10,7 @@ import (
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -96,8 +97,17 @@ func (w *world) apply(patch clienttesting.PatchActionImpl) (bool, runtime.Object
 		return true, nil, err
 	}
 	u.SetUID("uid-of-" + types.UID(patch.Name))
+	u.SetManagedFields([]metav1.ManagedFieldsEntry{{
+		Manager: "iter8-operator", Operation: metav1.ManagedFieldsOperationApply, APIVersion: u.GetAPIVersion(), FieldsType: "FieldsV1",
+		FieldsV1: &metav1.FieldsV1{Raw: []byte(markFields)},
+	}})
 	return w.store(u)
 }
+
+// markFields are the managed fields that make the mark of an object count.
+const markFields = `{"f:spec": {}, "f:metadata": {
+	"f:labels": {"f:iter8.tools/policy-uid": {}},
+	"f:annotations": {"f:iter8.tools/policy": {}, "f:iter8.tools/deletion-policy": {}}}}`
 
 // edit applies a JSON patch, as a whole or not at all.
 func (w *world) edit(patch clienttesting.PatchActionImpl) (bool, runtime.Object, error) {

@@ -98,6 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if s.deleted() && len(policy.Status.Applied) == 0 {
 		return ctrl.Result{}, nil
 	}
+	s.lives = func(name string, uid types.UID) bool { return r.lives(ctx, req.Namespace, name, uid) }
 	s.seenUnknown = r.unknowns.get(s.name(), policy.UID)
 	ended := r.run(ctx, s)
 	if s.subject != nil { // else nothing new is known of its variants

@@ -40,6 +40,8 @@ type phase func(context.Context, *scope) outcome
 // scope carries what the phases of one reconcile find out. Each field is set by the phase of its name.
 type scope struct {
 	policy *iter8v1alpha1.RoutingPolicy
+	// lives reports whether another policy of the namespace exists, by its name and uid.
+	lives func(string, types.UID) bool
 	// now is when the reconcile began, and due when it is to be repeated though no event tells; zero for never.
 	now, due time.Time
 	// faulty: a fault that ends by itself has cut the reconcile short.
@@ -188,7 +190,7 @@ func (s *scope) deleted() bool { return !s.policy.DeletionTimestamp.IsZero() }
 
 func (s *scope) owner() apply.Owner {
 	return apply.Owner{Namespace: s.policy.Namespace, Name: s.policy.Name, UID: s.policy.UID,
-		ConvertedFrom: s.policy.Annotations[iter8v1alpha1.ConvertedFromAnnotation]}
+		ConvertedFrom: s.policy.Annotations[iter8v1alpha1.ConvertedFromAnnotation], Lives: s.lives}
 }
 
 func (s *scope) name() types.NamespacedName {

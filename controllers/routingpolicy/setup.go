@@ -73,6 +73,13 @@ func (r *Reconciler) specChanged() predicate.Predicate {
 	}}
 }
 
+// lives reports whether a policy is in the cache.
+func (r *Reconciler) lives(ctx context.Context, namespace, name string, uid types.UID) bool {
+	policy := &iter8v1alpha1.RoutingPolicy{}
+	err := r.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, policy, client.UnsafeDisableDeepCopy)
+	return err == nil && policy.UID == uid
+}
+
 // list gives the names of policies in the cache.
 func (r *Reconciler) list(ctx context.Context, options ...client.ListOption) []types.NamespacedName {
 	var policies iter8v1alpha1.RoutingPolicyList

@@ -83,7 +83,7 @@ func (r *Reconciler) unchanged(ctx context.Context, s *scope) outcome {
 // intact reports whether an object is as it was applied.
 func intact(o standing, entry iter8v1alpha1.AppliedObject) bool {
 	e := o.existing
-	return !e.Terminating && e.Controller != nil && e.UID == entry.UID && e.Generation != 0 && e.Generation == entry.Generation &&
+	return !e.Terminating && e.Claimed() && e.UID == entry.UID && e.Generation != 0 && e.Generation == entry.Generation &&
 		entry.Metadata != "" && e.MetadataDigest() == entry.Metadata
 }
 

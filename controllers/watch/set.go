@@ -199,6 +199,22 @@ func (s *Set[T]) Members(target Target, of types.NamespacedName) ([]T, State) {
 	return members, state
 }
 
+// List returns what is kept of all objects of a target, and how far that can be relied on in all namespaces that are watched together.
+func (s *Set[T]) List(target Target) ([]T, State) {
+	var all []T
+	state := State{Synced: true}
+	for _, namespace := range s.namespaces(target) {
+		stores, of := s.read(target, namespace)
+		state = state.And(of)
+		for _, store := range stores {
+			for _, o := range store.List() {
+				all = append(all, o.(T))
+			}
+		}
+	}
+	return all, state
+}
+
 // State returns how far what is known of a target in a namespace can be relied on.
 func (s *Set[T]) State(target Target, namespace string) State {
 	_, state := s.read(target, namespace)

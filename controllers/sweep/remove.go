@@ -1,0 +1,147 @@
+package sweep
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
+	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/routes"
+)
+
+const (
+	// callTimeout is how long the apiserver may take for a call, which asks admission webhooks of up to 30 seconds.
+	callTimeout = 35 * time.Second
+	// conflictRetry is how soon an object is seen to again that was written meanwhile, and refusedRetry one that the operator may not write.
+	conflictRetry = time.Second
+	refusedRetry  = 10 * time.Minute
+)
+
+// isGone reports whether the policy that marked an object is gone: there is none of its name, or one of another uid. That is read past the
+// cache, which may not show a policy yet whose objects are shown already.
+func (r *Reconciler) isGone(ctx context.Context, namespace string, object *markedObject) (bool, error) {
+	if r.lives(ctx, namespace, object.mark) {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	policy := &iter8v1alpha1.RoutingPolicy{}
+	err := r.Reader.Get(ctx, types.NamespacedName{Namespace: namespace, Name: object.mark.Policy}, policy)
+	switch {
+	case err == nil:
+		return policy.UID != object.mark.UID, nil
+	case apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse):
+		return true, nil
+	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
+		return false, nil // where there are no policies, the operator decides nothing
+	default:
+		return false, fmt.Errorf("reading RoutingPolicy %s: %w", object.mark.Policy, err)
+	}
+}
+
+// lives reports whether the policy of a mark is in the cache.
+func (r *Reconciler) lives(ctx context.Context, namespace string, mark *apply.Mark) bool {
+	policy := &iter8v1alpha1.RoutingPolicy{}
+	err := r.Policies.Get(ctx, types.NamespacedName{Namespace: namespace, Name: mark.Policy}, policy)
+	return err == nil && policy.UID == mark.UID
+}
+
+// remove deletes a rule once no VirtualService needs its subsets: not while one names them, nor while that can't be known. The rule's own
+// namespace is read past the cache before, which may be about to show another VirtualService.
+func (r *Reconciler) remove(ctx context.Context, o Object, rule *markedObject) (ctrl.Result, error) {
+	r.await(o, rule.subsets)
+	if users, known := r.allUsers(); !known || r.isNeeded(ctx, rule, users) {
+		return ctrl.Result{}, nil // an event tells
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	switch users, err := r.usersNow(ctx, o.Namespace); {
+	case err != nil:
+		return ctrl.Result{}, err
+	case r.isNeeded(ctx, rule, users):
+		return ctrl.Result{}, nil
+	}
+	objects, err := r.resource(o.GroupKind, o.Namespace)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	err = objects.Delete(ctx, o.Name, metav1.DeleteOptions{
+		Preconditions: &metav1.Preconditions{UID: &rule.UID, ResourceVersion: &rule.ResourceVersion},
+	})
+	return r.wrote(ctx, o, err)
+}
+
+// wrote says what comes after a write.
+func (r *Reconciler) wrote(ctx context.Context, o Object, err error) (ctrl.Result, error) {
+	log := ctrl.LoggerFrom(ctx).WithValues("kind", o.Kind, "namespace", o.Namespace, "name", o.Name)
+	switch {
+	case err == nil:
+		log.Info("Saw to what a policy that is gone has left")
+		r.forget(o)
+		return ctrl.Result{}, nil
+	case apierrors.IsNotFound(err):
+		r.forget(o)
+		return ctrl.Result{}, nil
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	case apierrors.IsForbidden(err):
+		log.Info("The operator may not see to what a policy that is gone has left", "error", err.Error())
+		return ctrl.Result{RequeueAfter: refusedRetry}, nil
+	default:
+		return ctrl.Result{}, fmt.Errorf("seeing to %s %s, which a policy that is gone has left: %w", o.Kind, o.NamespacedName, err)
+	}
+}
+
+// allUsers returns what is known of all objects that name or define subsets, and reports whether that is all there are.
+func (r *Reconciler) allUsers() ([]*user, bool) {
+	var users []*user
+	for _, target := range r.userTargets() {
+		all, state := r.users.List(target)
+		if !state.Synced || state.Err != nil {
+			return nil, false
+		}
+		users = append(users, all...)
+	}
+	return users, true
+}
+
+// usersNow reads the objects of a namespace that name or define subsets.
+func (r *Reconciler) usersNow(ctx context.Context, namespace string) ([]*user, error) {
+	var users []*user
+	for _, target := range r.userTargets() {
+		objects, err := r.resource(target.GroupKind(), namespace)
+		if err != nil {
+			return nil, err
+		}
+		list, err := objects.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("listing what may name subsets: %w", err)
+		}
+		for i := range list.Items {
+			users = append(users, transformUser(target, &list.Items[i]))
+		}
+	}
+	return users, nil
+}
+
+// isNeeded reports whether an object names a subset of a rule that no other rule beside it defines.
+func (r *Reconciler) isNeeded(ctx context.Context, rule *markedObject, users []*user) bool {
+	return slices.ContainsFunc(rule.subsets, func(s routes.SubsetDefinition) bool {
+		return slices.ContainsFunc(users, func(u *user) bool { return u.names.Has(s.Subset) }) &&
+			!slices.ContainsFunc(users, func(u *user) bool { return r.replaces(ctx, u, rule, s.Subset) })
+	})
+}
+
+// replaces reports whether another rule defines a subset of one that is to go, and isn't to go itself.
+func (r *Reconciler) replaces(ctx context.Context, other *user, rule *markedObject, s routes.Subset) bool {
+	return other.Namespace == rule.Namespace && other.UID != rule.UID && !other.terminating && other.definesSubset(s) &&
+		(other.mark == nil || r.lives(ctx, other.Namespace, other.mark))
+}

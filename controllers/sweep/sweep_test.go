@@ -1,0 +1,183 @@
+package sweep
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clienttesting "k8s.io/client-go/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	ruleText    = `{kind: DestinationRule, metadata: {name: rule}, spec: {host: reviews, subsets: [{name: v1, labels: {version: v1}}]}}`
+	serviceText = `{kind: VirtualService, metadata: {name: web}, spec: {http: [{route: [{destination: {host: reviews, subset: v1}}]}]}}`
+)
+
+func TestWhichRulesGo(t *testing.T) {
+	for name, test := range map[string]struct {
+		live, cached []client.Object
+		rule         func(*unstructured.Unstructured)
+		beside       []string
+		// markedBeside are rules that policy "other" marked.
+		markedBeside []string
+		stays        bool
+	}{
+		"its policy is gone, and nothing names it":                       {},
+		"its policy exists":                                              {live: []client.Object{policy("web", "uid")}, cached: []client.Object{policy("web", "uid")}, stays: true},
+		"its policy exists, and the cache doesn't show it yet":           {live: []client.Object{policy("web", "uid")}, stays: true},
+		"its policy was made again":                                      {live: []client.Object{policy("web", "new")}, cached: []client.Object{policy("web", "new")}},
+		"its policy was made again, and the cache shows the old one yet": {live: []client.Object{policy("web", "new")}, cached: []client.Object{policy("web", "uid")}, stays: true},
+		"another policy exists":                                          {live: []client.Object{policy("other", "uid")}, cached: []client.Object{policy("other", "uid")}},
+		"a VirtualService names it":                                      {beside: []string{serviceText}, stays: true},
+		"a VirtualService of another namespace does":                     {beside: []string{`{kind: VirtualService, metadata: {name: web, namespace: far}, spec: {tcp: [{route: [{destination: {host: reviews.test, subset: v1}}]}]}}`}, stays: true},
+		"a VirtualService mirrors to it":                                 {beside: []string{`{kind: VirtualService, metadata: {name: web}, spec: {http: [{route: [{destination: {host: x}}], mirror: {host: reviews, subset: v1}}]}}`}, stays: true},
+		"what can't be read of one may name it":                          {beside: []string{`{kind: VirtualService, metadata: {name: web}}`}, stays: true},
+		"a VirtualService names another subset":                          {beside: []string{`{kind: VirtualService, metadata: {name: web}, spec: {http: [{route: [{destination: {host: reviews, subset: v2}}]}]}}`}},
+		"a VirtualService names that of another host":                    {beside: []string{`{kind: VirtualService, metadata: {name: web}, spec: {http: [{route: [{destination: {host: ratings, subset: v1}}]}]}}`}},
+		"another rule defines it with other labels":                      {beside: []string{serviceText, `{kind: DestinationRule, metadata: {name: new}, spec: {host: reviews, subsets: [{name: v1, labels: {version: v2}}]}}`}},
+		"a rule of another namespace defines it":                         {beside: []string{serviceText, `{kind: DestinationRule, metadata: {name: new, namespace: far}, spec: {host: reviews.test, subsets: [{name: v1}]}}`}, stays: true},
+		"a rule that is to go too defines it":                            {beside: []string{serviceText}, markedBeside: []string{`{kind: DestinationRule, metadata: {name: new}, spec: {host: reviews, subsets: [{name: v1}]}}`}, stays: true},
+		"another policy's rule defines it": {
+			beside: []string{serviceText}, markedBeside: []string{`{kind: DestinationRule, metadata: {name: new}, spec: {host: reviews, subsets: [{name: v1}]}}`},
+			live: []client.Object{policy("other", "other-uid")}, cached: []client.Object{policy("other", "other-uid")},
+		},
+		"it was handed over": {rule: func(u *unstructured.Unstructured) {
+			u.SetAnnotations(map[string]string{"iter8.tools/policy": "web", "iter8.tools/deletion-policy": "Delete", "iter8.tools/adopt": "true"})
+		}, stays: true},
+		"its mark was copied by another": {rule: func(u *unstructured.Unstructured) { u.SetManagedFields(nil) }, stays: true},
+		"an owner controls it": {rule: func(u *unstructured.Unstructured) {
+			yes := true
+			u.SetOwnerReferences([]metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "x", UID: "x", Controller: &yes}})
+		}, stays: true},
+		"it is being deleted": {rule: func(u *unstructured.Unstructured) {
+			now := metav1.Now()
+			u.SetDeletionTimestamp(&now)
+		}, stays: true},
+		"it is to be orphaned": {rule: func(u *unstructured.Unstructured) {
+			u.SetAnnotations(map[string]string{"iter8.tools/policy": "web", "iter8.tools/deletion-policy": "Orphan"})
+		}, stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rule := marked(t, object(t, ruleText), "web", "uid")
+			if test.rule != nil {
+				test.rule(rule)
+			}
+			objects := []*unstructured.Unstructured{rule}
+			for _, text := range test.beside {
+				objects = append(objects, object(t, text))
+			}
+			for _, text := range test.markedBeside {
+				objects = append(objects, marked(t, object(t, text), "other", "other-uid"))
+			}
+			w := newWorld(t, test.live, test.cached, objects...)
+			w.sweep(t)
+			if test.stays {
+				w.Expect(w.deleted()).NotTo(ContainElement("rule"))
+			} else {
+				w.Expect(w.deleted()).To(ContainElement("rule"))
+			}
+		})
+	}
+}
+
+func TestARuleGoesOnceTheVirtualServiceThatNamesItIsGone(t *testing.T) {
+	w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"), object(t, serviceText))
+	w.sweep(t)
+	w.Expect(w.deleted()).To(BeEmpty())
+	w.Expect(w.reconciler.users.Targets()).To(HaveLen(2))
+
+	w.Expect(w.cluster.Tracker().Delete(services, "test", "web")).To(Succeed())
+	w.Eventually(func() []Object {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.enqueued
+	}).Should(ContainElement(theRule), "its end is an event")
+	w.drain(t)
+	w.Expect(w.deleted()).To(Equal([]string{"rule"}))
+	w.Eventually(func() int { w.drain(t); return len(w.reconciler.users.Targets()) }).Should(BeZero(), "nothing is watched any longer than that takes")
+}
+
+func TestARuleIsDeletedAsTheOneThatWasLookedAt(t *testing.T) {
+	w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"))
+	w.sweep(t)
+	for _, action := range w.cluster.Actions() {
+		if d, ok := action.(clienttesting.DeleteActionImpl); ok {
+			w.Expect(d.DeleteOptions.Preconditions.UID).To(HaveValue(BeEquivalentTo("uid-of-rule")))
+			w.Expect(d.DeleteOptions.Preconditions.ResourceVersion).To(HaveValue(Equal("7")))
+			return
+		}
+	}
+	t.Fatal("nothing was deleted")
+}
+
+func TestWhatCannotBeKnownKeepsARule(t *testing.T) {
+	t.Run("whether its policy exists", func(t *testing.T) {
+		w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"))
+		w.readErr = errors.New("the apiserver is not available")
+		_, err := w.reconciler.Reconcile(t.Context(), everything)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Eventually(func() error {
+			_, err := w.reconciler.Reconcile(t.Context(), theRule)
+			return err
+		}).Should(MatchError(ContainSubstring("reading RoutingPolicy web: the apiserver is not available")))
+		w.Expect(w.deleted()).To(BeEmpty())
+	})
+	t.Run("whether there are policies at all", func(t *testing.T) {
+		w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"))
+		w.readErr = apierrors.NewGenericServerResponse(http.StatusNotFound, "get", schema.GroupResource{Resource: "routingpolicies"}, "", "404 page not found", 0, true)
+		w.sweep(t)
+		w.Expect(w.deleted()).To(BeEmpty())
+	})
+	t.Run("what names it", func(t *testing.T) {
+		w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"))
+		w.cluster.PrependReactor("list", "virtualservices", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(services.GroupResource(), "", errors.New("no"))
+		})
+		_, err := w.reconciler.Reconcile(t.Context(), everything)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Consistently(func() []string {
+			_, err := w.reconciler.Reconcile(t.Context(), theRule)
+			w.Expect(err).NotTo(HaveOccurred())
+			return w.deleted()
+		}).Should(BeEmpty())
+	})
+}
+
+func TestWithoutVirtualServicesNothingNamesARule(t *testing.T) {
+	w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"))
+	w.serves = []schema.GroupVersionKind{rules.GroupVersion().WithKind("DestinationRule")}
+	w.sweep(t)
+	w.Expect(w.deleted()).To(Equal([]string{"rule"}))
+}
+
+func TestWhatComesOfADeletion(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer  error
+		again   bool
+		problem string
+	}{
+		"it is gone already":           {answer: apierrors.NewNotFound(rules.GroupResource(), "rule")},
+		"it was written meanwhile":     {answer: apierrors.NewConflict(rules.GroupResource(), "rule", errors.New("Precondition failed")), again: true},
+		"the operator lacks the right": {answer: apierrors.NewForbidden(rules.GroupResource(), "rule", errors.New("no")), again: true},
+		"the apiserver fails":          {answer: errors.New("no answer"), problem: "no answer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			w := newWorld(t, nil, nil)
+			result, err := w.reconciler.wrote(t.Context(), theRule, test.answer)
+			g.Expect(result.RequeueAfter > 0).To(Equal(test.again))
+			if test.problem == "" {
+				g.Expect(err).NotTo(HaveOccurred())
+				return
+			}
+			g.Expect(err).To(MatchError(ContainSubstring(test.problem)))
+		})
+	}
+}
