@@ -96,8 +96,15 @@ func (c *Cache) Follow(policy types.NamespacedName, kinds []schema.GroupVersionK
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, name := range c.objects.Follow(policy, targets, names) {
-		delete(c.written, name) // its watch may end before it shows the write
+	c.objects.Follow(policy, targets, names)
+	if len(c.written) == 0 {
+		return
+	}
+	watched := c.objects.Targets()
+	for name := range c.written {
+		if !slices.Contains(watched, name.Target) {
+			delete(c.written, name) // its watch has ended before it showed the write
+		}
 	}
 }
 

@@ -247,8 +247,27 @@ func TestNothingIsAssumedOfWhatNoPolicyFollows(t *testing.T) {
 	w.cache.remember(web, seen("u", "10", 3))
 	w.cache.Follow(policy, nil, nil)
 	w.Expect(w.generation()).To(BeEquivalentTo(3), "another policy follows it")
-	w.cache.Follow(other, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
+	w.cache.Follow(other, nil, nil)
 	w.Expect(w.unshown()).To(BeEmpty(), "no watch may come to show it")
+}
+
+// What leaves the render is followed no more once the inventory lacks it: it has to be found by its owner then.
+func TestWhatAPolicyControlsIsKnownBeforeTheWatchShowsItThoughNoPolicyFollowsIt(t *testing.T) {
+	w := newWorld(t)
+	w.follow(policy)
+	controlled := func() []string {
+		var names []string
+		for _, entry := range w.cache.Controlled(routeKind, "test", owner.UID) {
+			names = append(names, entry.Name)
+		}
+		return names
+	}
+	w.cache.remember(web, seen("u", "10", 3))
+	w.cache.Follow(policy, []schema.GroupVersionKind{routeKind}, []Key{keyOf("another-route")})
+	w.Expect(controlled()).To(Equal([]string{"web"}))
+	w.create(seen("u", "10", 3))
+	w.Eventually(w.unshown).Should(BeEmpty(), "the watch has shown it")
+	w.Expect(controlled()).To(Equal([]string{"web"}))
 }
 
 func TestTheEchoOfAWriteIsNoNews(t *testing.T) {

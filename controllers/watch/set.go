@@ -104,8 +104,7 @@ func New[T Object](ctx context.Context, options Options[T]) *Set[T] {
 
 // Follow sets what a follower is notified of from now on: changes of the state of the targets, which are watched for as
 // long, and changes of the named objects, whose targets must be among them. Without targets it follows nothing any more.
-// It returns the names that no follower follows any more.
-func (s *Set[T]) Follow(follower types.NamespacedName, targets []Target, names []Name) (released []Name) {
+func (s *Set[T]) Follow(follower types.NamespacedName, targets []Target, names []Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.following[follower]
@@ -122,7 +121,6 @@ func (s *Set[T]) Follow(follower types.NamespacedName, targets []Target, names [
 		delete(s.followers[name], follower)
 		if len(s.followers[name]) == 0 {
 			delete(s.followers, name)
-			released = append(released, name)
 		}
 	}
 	for _, target := range targets {
@@ -149,7 +147,6 @@ func (s *Set[T]) Follow(follower types.NamespacedName, targets []Target, names [
 	} else {
 		s.following[follower] = followed{targets, names}
 	}
-	return released
 }
 
 // Followed reports whether an object has a follower.

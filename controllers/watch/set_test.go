@@ -69,11 +69,11 @@ func TestTheFollowersOfAnObjectAreNotifiedOfItsChanges(t *testing.T) {
 	w.delete("test", "boskoop")
 	expect("of one that goes, and not of what they don't follow", 3, 1)
 
-	w.Expect(w.set.Follow(someone, []Target{apple}, named(apple, "smith"))).To(Equal(named(apple, "boskoop")), "gala still has a follower")
+	w.set.Follow(someone, []Target{apple}, named(apple, "smith"))
 	w.create("test", "boskoop", "")
 	w.delete("test", "gala")
 	expect("of what is still followed", 3, 2)
-	w.Expect(w.set.Follow(another, nil, nil)).To(Equal(named(apple, "gala")))
+	w.set.Follow(another, nil, nil)
 	w.delete("test", "boskoop")
 	w.delete("test", "smith")
 	expect("of what it follows now", 4, 2)
