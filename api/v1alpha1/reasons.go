@@ -72,7 +72,9 @@ const (
 	ReasonNotFound    = "NotFound"
 	ReasonNotReady    = "NotReady"
 	ReasonTerminating = "Terminating"
-	ReasonUnknown     = "Unknown"
+	// ReasonNamespaceTerminating is of a policy's condition Applied.
+	ReasonNamespaceTerminating = "NamespaceTerminating"
+	ReasonUnknown              = "Unknown"
 
 	ReasonSucceeded               = "Succeeded"
 	ReasonSuspended               = "Suspended"
@@ -181,6 +183,9 @@ var Reasons = []Reason{
 	{ReasonTerminating, []string{ofVariant, applied}, Waits,
 		"A resource of the variant, or an object of the policy, is being deleted; such an object is applied again once it is gone.",
 		"Wait; if it goes on, look which finalizer the object waits for."},
+	{ReasonNamespaceTerminating, []string{applied}, Waits,
+		"The policy's namespace is being deleted and takes nothing new, so that an object of the policy which is gone already is not applied again.",
+		"Wait; if it goes on, look in the namespace's status what its deletion waits for."},
 	{ReasonUnknown, []string{ofVariant}, Waits,
 		"It is unknown whether the variant is available, because a resource can't be read or judged.",
 		"Follow the variant's message and the Subject's condition Ready."},

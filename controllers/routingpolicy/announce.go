@@ -29,10 +29,14 @@ func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
 	}
 	was := meta.FindStatusCondition(before.Status.Conditions, iter8v1alpha1.ConditionReady)
 	is := meta.FindStatusCondition(after.Status.Conditions, iter8v1alpha1.ConditionReady)
-	if is != nil && is.Status == metav1.ConditionFalse && is.Reason != iter8v1alpha1.ReasonSubjectNotFound && (was == nil || was.Reason != is.Reason) {
+	if is != nil && is.Status == metav1.ConditionFalse && !unannounced[is.Reason] && (was == nil || was.Reason != is.Reason) {
 		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, conditions.Truncate(is.Reason, maxReason), "Reconcile", "%s", conditions.Truncate(is.Message, maxNote))
 	}
 }
+
+// unannounced are reasons of which there is no Event: what follows from a deletion is told by that, and a namespace that is being deleted takes no
+// Events.
+var unannounced = map[string]bool{iter8v1alpha1.ReasonSubjectNotFound: true, iter8v1alpha1.ReasonNamespaceTerminating: true}
 
 // What the API allows of an Event's reason and note, in bytes.
 const (

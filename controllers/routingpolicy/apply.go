@@ -131,10 +131,11 @@ func (s *scope) recordResult(result apply.Result) outcome {
 		}
 		return s.fail(condition, aborted.Reason, errors.New(aborted.Message))
 	}
-	if result.Terminating() {
-		return hold
-	}
 	s.result = &result
+	if result.Terminating() { // which ends with the policy
+		return s.fail(condition, iter8v1alpha1.ReasonNamespaceTerminating,
+			fmt.Errorf("namespace %s is being deleted, and takes no new objects", s.policy.Namespace))
+	}
 	if len(result.Failures) == 0 {
 		return s.reportApplied(len(s.manifests))
 	}

@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
@@ -120,4 +122,25 @@ func TestARightToRoutesThatIsTakenAwayIsSaid(t *testing.T) {
 	policy := w.settled(t, "False WatchFailed: HTTPRoute.gateway.networking.k8s.io can't be watched any more: may not watch httproutes")
 	w.Expect(meta.IsStatusConditionTrue(policy.Status.Conditions, "Reconciling")).To(BeTrue())
 	w.Expect(policy.Status.Applied).To(HaveLen(1), "what stands stays")
+}
+
+// A namespace that is being deleted takes its objects away in any order, and may wait for long then.
+func TestAPolicyIsNotReadyWhereItsNamespaceTakesItsRoutesAway(t *testing.T) {
+	w := newWorld(t, simple(), templated("web"))
+	w.subjects.OnAdd(simple(), false)
+	w.settled(t, "True Succeeded")
+	going := apierrors.NewForbidden(httpRoutes.GroupResource(), "web", errors.New("because it is being terminated"))
+	going.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	w.answer("apply web", going)
+	w.Expect(w.cluster.Tracker().Delete(httpRoutes, "test", "web")).To(Succeed())
+	const ready = "False NamespaceTerminating: namespace test is being deleted, and takes no new objects"
+	w.settled(t, ready)
+	w.written()
+	for range 3 {
+		result, err := w.reconcileOnce(t)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Expect(result.RequeueAfter).To(BeZero())
+	}
+	w.Expect(w.written()).NotTo(ContainElement(HavePrefix("status")))
+	w.Expect(w.events).NotTo(Receive(), "a namespace that goes takes no Events")
 }
