@@ -97,7 +97,7 @@ func (r mirrorReport) outcome(asked mirrors.Mirror, left *[]iter8v1alpha1.Mirror
 		return m
 	}
 	if was, ok := r.lastKnown(asked); ok && r.unread[m.Route] {
-		return was
+		return unconfirmed(was)
 	}
 	if i := slices.IndexFunc(r.withdrawn, func(w mirrors.Mirror) bool { return slices.Contains(keys, keyOf(w.Mirror)) }); i >= 0 && !asked.Withheld() {
 		m.Variant = cmp.Or(r.withdrawn[i].Variant, m.Variant)
@@ -153,7 +153,7 @@ func (r mirrorReport) remembered(known []iter8v1alpha1.Mirror) []iter8v1alpha1.M
 		}
 		switch {
 		case r.unread[m.Route] && (r.asked == nil || m.State != iter8v1alpha1.MirrorWithheld):
-			all = append(all, m)
+			all = append(all, unconfirmed(m))
 			continue
 		case r.asked != nil:
 			continue
@@ -162,6 +162,15 @@ func (r mirrorReport) remembered(known []iter8v1alpha1.Mirror) []iter8v1alpha1.M
 		all = append(all, withheld(m, reason, message))
 	}
 	return all
+}
+
+// unconfirmed is what is said of a mirror whose route can't be read: that it stands is what was known last, and what its gateways say of it isn't
+// known.
+func unconfirmed(m iter8v1alpha1.Mirror) iter8v1alpha1.Mirror {
+	if m.State == iter8v1alpha1.MirrorActive {
+		m.State = iter8v1alpha1.MirrorUnconfirmed
+	}
+	return m
 }
 
 // maxMessage is what the API allows of a mirror's message, in bytes.

@@ -59,7 +59,7 @@ func TestWhatIsReportedOfMirrors(t *testing.T) {
 			standing: []iter8v1alpha1.Mirror{in("Active", v2), in("Active", v2)}}, true, []string{"v2 100% Active v2 VariantNotAvailable: no mirror to v2: gone", "v2 100% Active v2"}},
 		"two such rules of a route that can't be read": {mirrorReport{asked: []mirrors.Mirror{asked(gone), asked(v2)}, unread: map[string]bool{"HTTPRoute/a": true},
 			previous: []iter8v1alpha1.Mirror{in("Withheld", gone), in("Active", v2)}}, false,
-			[]string{"v2 0% Withheld v2 VariantNotAvailable: no mirror to v2: gone", "v2 100% Active v2"}},
+			[]string{"v2 0% Withheld v2 VariantNotAvailable: no mirror to v2: gone", "v2 100% Unconfirmed v2"}},
 		"another match is another mirror": {mirrorReport{asked: []mirrors.Mirror{asked(mirrorAt("PathPrefix /api", "v2", "100"))},
 			standing: []iter8v1alpha1.Mirror{in("Active", v2)}}, true, []string{"v2 0% Withheld v2 Altered: " + changed, "v2 100% Active v2"}},
 		"it is in the order of the routes, and then what nothing asks for": {mirrorReport{
@@ -73,13 +73,13 @@ func TestWhatIsReportedOfMirrors(t *testing.T) {
 			withdrawn: []mirrors.Mirror{asked(gone)}}, false, []string{"v2 0% Withheld v2 VariantNotAvailable: no mirror to v2: gone"}},
 		"it isn't asked for any more": {mirrorReport{asked: []mirrors.Mirror{}, previous: []iter8v1alpha1.Mirror{in("Active", v2)}}, true, []string{}},
 		"it isn't asked for any more, and its route can't be read": {mirrorReport{asked: []mirrors.Mirror{}, unread: map[string]bool{"HTTPRoute/a": true},
-			previous: []iter8v1alpha1.Mirror{in("Active", v2), in("Withheld", mirrorAt("", "v3", "0"))}}, true, []string{"v2 100% Active v2"}},
+			previous: []iter8v1alpha1.Mirror{in("Active", v2), in("Withheld", mirrorAt("", "v3", "0"))}}, true, []string{"v2 100% Unconfirmed v2"}},
 		"its route can't be read": {mirrorReport{asked: []mirrors.Mirror{asked(v2)}, unread: map[string]bool{"HTTPRoute/a": true},
-			previous: []iter8v1alpha1.Mirror{in("Active", v2)}}, false, []string{"v2 100% Active v2"}},
+			previous: []iter8v1alpha1.Mirror{in("Active", v2)}}, false, []string{"v2 100% Unconfirmed v2"}},
 		"its route can't be read, and nothing was known of it": {mirrorReport{asked: []mirrors.Mirror{asked(v2)}, unread: map[string]bool{"HTTPRoute/a": true}}, false,
 			[]string{"v2 0% Withheld v2 NotApplied: " + notApplied}},
 		"its route can't be read, nor is known what is asked for": {mirrorReport{unread: map[string]bool{"HTTPRoute/a": true},
-			previous: []iter8v1alpha1.Mirror{in("Active", v2)}}, false, []string{"v2 100% Active v2"}},
+			previous: []iter8v1alpha1.Mirror{in("Active", v2)}}, false, []string{"v2 100% Unconfirmed v2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.report.applied = func(string) bool { return test.applied }

@@ -251,6 +251,9 @@ func (r *Reconciler) readUnwatched(ctx context.Context, s *scope) {
 			s.unwatched = append(s.unwatched, o)
 		}
 	}
+	if len(s.unwatched) > 0 {
+		s.triedUnwatched()
+	}
 }
 
 // mayMirror reports whether a mirror stood in a route when that was last known.

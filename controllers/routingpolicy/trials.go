@@ -24,6 +24,8 @@ type trials struct {
 	// routes are those that stood before this reconcile wrote anything, and filters the digests of those that stand now, by route and target.
 	routes  map[string]routeBefore
 	filters map[targetKey][]string
+	// read: routes that can't be watched are among them.
+	read bool
 	// refused are the mirrors that may not stand, and refusals what the status keeps of these, and of those that are tried again.
 	refused  []mirrors.Withholding
 	refusals map[mirrorKey]iter8v1alpha1.Refusal
@@ -42,10 +44,36 @@ func (r *Reconciler) tried(s *scope) *trials {
 	if s.trials != nil {
 		return s.trials
 	}
-	s.trials = &trials{routes: map[string]routeBefore{}, refusals: map[mirrorKey]iter8v1alpha1.Refusal{}}
-	for _, o := range r.standing(s) {
+	s.trials = &trials{routes: map[string]routeBefore{}}
+	s.try(r.standing(s))
+	return s.trials
+}
+
+// triedUnwatched judges the mirrors of routes that were read since the others were judged, since their kind can't be watched, and comes
+// back to those that are still on trial: no event tells of these.
+func (s *scope) triedUnwatched() {
+	if s.trials == nil || s.trials.read {
+		return // they are judged with the others, or were before something was written
+	}
+	s.trials.read = true
+	read := map[string]bool{}
+	for _, o := range s.unwatched {
+		read[routes.Name(o.kind.Kind, o.name.Name)] = true
+	}
+	s.try(s.unwatched)
+	for _, m := range s.policy.Status.Mirrors {
+		if read[m.Route] && m.OnTrial && m.State != iter8v1alpha1.MirrorWithheld && m.Since != nil {
+			s.retryAfter(min(max(s.now.Sub(m.Since.Time), firstTrial), interval(s.policy)))
+		}
+	}
+}
+
+// try judges the mirrors of all routes that are known, with the ones given as they are.
+func (s *scope) try(objects []standing) {
+	for _, o := range objects {
 		s.trials.routes[routes.Name(o.kind.Kind, o.name.Name)] = s.before(o)
 	}
+	s.trials.refused, s.trials.refusals = nil, map[mirrorKey]iter8v1alpha1.Refusal{}
 	var all []trial
 	for _, m := range s.policy.Status.Mirrors {
 		if m.OnTrial || m.Refusal != nil {
@@ -65,7 +93,6 @@ func (r *Reconciler) tried(s *scope) *trials {
 			})
 		}
 	}
-	return s.trials
 }
 
 // trialOf returns what is known of a mirror, and what the gateways say of it where it stands.
