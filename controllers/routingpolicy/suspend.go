@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
@@ -56,11 +57,11 @@ func (r *Reconciler) lookAtApplied(s *scope) {
 		return
 	}
 	all := r.standing(s)
-	watched := r.Routes.WatchedVersions(s.policy.Namespace, nil, s.inventory())
 	var gone []string
 	for _, entry := range s.inventory() {
-		kind := watched[apply.KeyOf(entry).GroupKind]
-		stands := slices.ContainsFunc(all, func(o standing) bool { return o.kind == kind && o.name.Name == entry.Name })
+		stands := slices.ContainsFunc(all, func(o standing) bool {
+			return o.kind.GroupKind() == apply.KeyOf(entry).GroupKind && o.name == types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name}
+		})
 		if name := routes.Name(entry.Kind, entry.Name); !stands && entry.UID != "" && !s.unread[name] {
 			gone = append(gone, name)
 		}

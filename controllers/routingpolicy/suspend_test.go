@@ -199,3 +199,23 @@ func TestAFightEndsThoughThePolicyIsSuspended(t *testing.T) {
 	w.Expect(w.ready(t)).To(HavePrefix("True Suspended"))
 	w.Expect(conditionsOf(w.policy(t))).NotTo(ContainElement(HavePrefix("Contended")))
 }
+
+// The version in which an object is looked up may change from one look to the next.
+func TestAnObjectOfASuspendedPolicyStandsInWhateverVersionItIsRead(t *testing.T) {
+	w := newMirrored(t)
+	w.change(t, suspend)
+	s := newScope(w.policy(t), now.Time)
+	s.suspended = "spec.suspend is set"
+	web := w.reconciler.standing(s)
+	w.Expect(web).To(HaveLen(1))
+	web[0].kind.Version = "v1beta1"
+	s.unwatched = web
+	w.reconciler.lookAtApplied(s)
+	w.Expect(s.reports).NotTo(HaveKey("Applied"), "it stands")
+	web[0].name.Name = "api"
+	w.Expect(w.cluster.Tracker().Delete(httpRoutes, "test", "web")).To(Succeed())
+	w.Eventually(func() string {
+		w.reconciler.lookAtApplied(s)
+		return s.reports["Applied"].reason
+	}).Should(Equal("NotApplied"), "another object of the kind is none of it")
+}
