@@ -76,6 +76,11 @@ var limitsOfStatus = map[string]limit{
 	"routingpolicies status.variants":                  {keyword: "maxItems", is: 16, spec: "subjects spec.variants"},
 	"routingpolicies status.variants[].name":           {keyword: "maxLength", is: 63, spec: "subjects spec.variants[].name"},
 	"routingpolicies status.mirrors[].refusal.message": {keyword: "maxLength", is: 512, constant: "controllers/routingpolicy.maxRefusal"},
+	"routingpolicies status.warnings":                  {keyword: "maxItems", is: 8, constant: "controllers/routingpolicy.maxWarnings"},
+	"routingpolicies status.warnings[].message":        {keyword: "maxLength", is: 1024, constant: "controllers/routingpolicy.maxMessage"},
+	"routingpolicies status.warnings[].object":         {keyword: "maxLength", is: 317, because: "Service, two slashes, a namespace and a name of 63 characters are less"},
+	"routingpolicies status.warnings[].reason":         {keyword: "maxLength", is: 128, because: "it is one of the reasons of the API"},
+	"routingpolicies status.warnings[].variant":        {keyword: "maxLength", is: 63, spec: "subjects spec.variants[].name"},
 	"routingpolicies status.mirrors[].refusal.inputs":  {keyword: "maxLength", is: 128, because: "it is a SHA-256 in 71 characters"},
 }
 

@@ -49,7 +49,7 @@ func (r Recovery) Meaning() string {
 type Reason struct {
 	// Name is the value of the condition's or the variant's field reason.
 	Name string
-	// Conditions that use the reason, each after its kind, such as "RoutingPolicy Applied", or "variant" or "mirror". A policy's
+	// Conditions that use the reason, each after its kind, such as "RoutingPolicy Applied", or "variant", "mirror" or "warning". A policy's
 	// Ready repeats the reason of the first of its other conditions that failed.
 	Conditions []string
 	// Recovery is how it ends.
@@ -94,6 +94,8 @@ const (
 	ReasonAltered             = "Altered"
 	ReasonMirrorRefused       = "MirrorRefused"
 	ReasonNotApplied          = "NotApplied"
+
+	ReasonParentSelectsVariant = "ParentSelectsVariant"
 
 	ReasonInlineTemplates       = "InlineTemplates"
 	ReasonResolving             = "Resolving"
@@ -143,6 +145,7 @@ const (
 const (
 	ofVariant = "variant"
 	ofMirror  = "mirror"
+	ofWarning = "warning"
 	ofSubject = "Subject " + ConditionReady
 	ofPolicy  = "RoutingPolicy " + ConditionReady
 	resolved  = "RoutingPolicy " + ConditionChartResolved
@@ -239,6 +242,10 @@ var Reasons = []Reason{
 	{ReasonSkipped, []string{resolved, rendered, applied, accepted}, NoRecovery,
 		"The step was not tried, because of what the condition Ready says.",
 		"Follow the reason of the condition Ready."},
+
+	{ReasonParentSelectsVariant, []string{ofWarning}, NoRecovery,
+		"The Service that clients call, which a route of the policy attaches to or has as its host, selects Pods of a variant that triggers the policy and isn't to answer clients. Requests that don't go by the route get to that variant, and all do when the route goes.",
+		"Have the Service select the Pods of the variants only that are to answer clients, such as by a label version. It is looked at again with each spec.interval, and when the policy's spec changes."},
 
 	{ReasonInlineTemplates, []string{resolved}, NoRecovery,
 		"The policy brings its own templates, so there is no chart to resolve.", ""},

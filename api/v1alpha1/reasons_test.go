@@ -81,7 +81,7 @@ func TestEveryReasonOfEventsHasOneRow(t *testing.T) {
 }
 
 func TestTheRowsOfReasons(t *testing.T) {
-	uses := []string{"variant", "mirror", "Subject Ready"}
+	uses := []string{"variant", "mirror", "warning", "Subject Ready"}
 	for _, value := range constants(t, "Condition") {
 		if value != "Reconciling" && value != "Stalled" { // these repeat the reason of Ready
 			uses = append(uses, "RoutingPolicy "+value)

@@ -62,6 +62,12 @@ type RoutingPolicyStatus struct {
 	// +listType=atomic
 	Applied []AppliedObject `json:"applied,omitempty"`
 
+	// warnings are about what may hurt clients and isn't the operator's to change. A policy with warnings is Ready all the same.
+	// +optional
+	// +kubebuilder:validation:MaxItems=8
+	// +listType=atomic
+	Warnings []Warning `json:"warnings,omitempty"`
+
 	// conditions of the policy: ChartResolved, Rendered, Applied and Accepted, and Ready, which sums them up; Suspended while it is
 	// suspended, and Stalled or Reconciling while it isn't Ready.
 	// +optional
@@ -69,6 +75,26 @@ type RoutingPolicyStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// Warning is about an object that may hurt clients.
+type Warning struct {
+	// reason, such as ParentSelectsVariant.
+	// +kubebuilder:validation:MaxLength=128
+	Reason string `json:"reason"`
+
+	// object that the warning is about, as kind/name, or kind/namespace/name where it is of another namespace than the policy.
+	// +kubebuilder:validation:MaxLength=317
+	Object string `json:"object"`
+
+	// variant that the warning is about.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Variant string `json:"variant,omitempty"`
+
+	// message that explains it, and says what helps.
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message"`
 }
 
 // AppliedSpec identifies a policy's spec.

@@ -15,7 +15,7 @@ import (
 
 const explainLong = `Explain the reasons that Subjects and RoutingPolicies give in their status, and in Events.
 
-A reason stands in the conditions of both, in status.variants of a Subject and in status.mirrors of a policy. Their Events have those of a
+A reason stands in the conditions of both, in status.variants of a Subject and in status.mirrors and status.warnings of a policy. Their Events have those of a
 condition Ready that fails, and some of their own. Without arguments all reasons are listed;
 with some, it is explained what each means, how it ends and what helps. No cluster is asked. While a gateway refuses a
 route, the condition Accepted has the gateway's own reason, which is not listed here.`
@@ -172,7 +172,7 @@ func recoveryOf(r iter8v1alpha1.Reason) string {
 const referenceHead = "# Reasons\n\n" +
 	"[//]: # (Made by make docs from api/v1alpha1/reasons.go and events.go. Do not edit.)\n\n" +
 	"What the field `reason` says in the conditions of Subjects and RoutingPolicies, in `status.variants`\n" +
-	"of a Subject and in `status.mirrors` of a RoutingPolicy, and those that only Events have.\n" +
+	"of a Subject and in `status.mirrors` and `status.warnings` of a RoutingPolicy, and those that only Events have.\n" +
 	"`kubectl iter8 explain REASON` prints the same. A policy's condition `Ready` repeats the reason of the first of its other\n" +
 	"conditions that failed. While a gateway refuses a route, `Accepted` is False with the gateway's own reason, which is not listed\n" +
 	"here: the Gateway API's [conditions](https://gateway-api.sigs.k8s.io/guides/implementers/#standard-status-fields-and-conditions)\n" +
@@ -209,6 +209,8 @@ func writeReference(out io.Writer, reasons []iter8v1alpha1.Reason) error {
 func heading(used string) string {
 	kind, condition, ok := strings.Cut(used, " ")
 	switch {
+	case used == "warning":
+		return "Warnings of a RoutingPolicy"
 	case used == "mirror":
 		return "Mirrors of a RoutingPolicy"
 	case !ok:

@@ -25,6 +25,11 @@ func (d Decisions) ownersOf(target routes.Destination, namespace string) []Varia
 	return filter(d.input.Variants, func(v Variant) bool { return v.listsHost(host) })
 }
 
+// Owners returns the names of the variants that a target of a route in a namespace belongs to: what answers clients, or gets copies.
+func (d Decisions) Owners(target routes.Destination, namespace string) []string {
+	return names(d.ownersOf(target, namespace))
+}
+
 func (v Variant) lists(wanted Resource) bool {
 	for _, r := range v.Resources {
 		if r.Group == wanted.Group && r.Kind == wanted.Kind && r.Namespace == wanted.Namespace && r.Name == wanted.Name {
@@ -144,11 +149,16 @@ func contains(all map[string]string, some labels) bool {
 // mayCarry reports whether the labels of some Pods of the variant aren't known, though it may have them: it isn't certainly
 // available, and lists what may have Pods and isn't known to.
 func (v Variant) mayCarry() bool {
-	return v.State != Available && slices.ContainsFunc(v.Resources, func(r Resource) bool { return r.PodLabels == nil && r.mayHavePods() })
+	return v.State != Available && slices.ContainsFunc(v.Resources, func(r Resource) bool { return r.PodLabels == nil && r.MayHavePods() })
 }
 
-// mayHavePods reports whether a resource may be a workload: of the core group only two kinds are, of others any may be.
-func (r Resource) mayHavePods() bool {
+// MayHaveWorkload reports whether the variant lists what may have Pods of its own.
+func (v Variant) MayHaveWorkload() bool {
+	return slices.ContainsFunc(v.Resources, Resource.MayHavePods)
+}
+
+// MayHavePods reports whether a resource may be a workload: of the core group only two kinds are, of others any may be.
+func (r Resource) MayHavePods() bool {
 	return r.Group != "" || r.Kind == "Pod" || r.Kind == "ReplicationController"
 }
 

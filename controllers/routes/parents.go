@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 )
 
@@ -44,6 +46,41 @@ func Attachments(object *unstructured.Unstructured, namespace string) []Attachme
 		}
 	}
 	return attachments
+}
+
+// ParentServices returns the Services whose clients a routing object of a namespace routes, each once: the parents that are Services, and
+// the hosts of a VirtualService in the mesh. NAME.NAMESPACE of another namespace may well be a host outside of the cluster, and is left out.
+func ParentServices(object *unstructured.Unstructured, namespace string) []types.NamespacedName {
+	var services []types.NamespacedName
+	add := func(namespace, name string) {
+		service := types.NamespacedName{Namespace: namespace, Name: name}
+		if len(validation.IsDNS1123Label(name)) == 0 && !slices.Contains(services, service) {
+			services = append(services, service)
+		}
+	}
+	if NamesSubsets(kindOf(object)) {
+		spec := specOf(object)
+		if gateways := list(spec, "gateways"); len(gateways) > 0 && !slices.Contains(gateways, "mesh") {
+			return nil
+		}
+		for _, item := range list(spec, "hosts") {
+			name, _ := item.(string)
+			if host := ResolveHost(name, namespace); host.Namespace == namespace || strings.Count(name, ".") > 1 {
+				add(host.Namespace, host.Service)
+			}
+		}
+		return services
+	}
+	var parentRefs []gatewayv1.ParentReference
+	if !hasParents(object) || decode(object, &parentRefs, "spec", "parentRefs") != nil {
+		return nil
+	}
+	for _, ref := range parentRefs {
+		if p := parentOf(ref, namespace); p.group == corev1.GroupName && p.kind == "Service" {
+			add(p.namespace, p.name)
+		}
+	}
+	return services
 }
 
 // Controller is an implementation of the Gateway API that serves a route.

@@ -99,3 +99,34 @@ func TestHowAParentIsNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestTheServicesWhoseClientsARouteRoutes(t *testing.T) {
+	virtualService := func(spec string) string {
+		return "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: web, namespace: test}, spec: {" + spec + "}}"
+	}
+	of := func(namespace, name string) types.NamespacedName {
+		return types.NamespacedName{Namespace: namespace, Name: name}
+	}
+	web := []types.NamespacedName{of("test", "web")}
+	for name, test := range map[string]struct {
+		route string
+		want  []types.NamespacedName
+	}{
+		"a parent":                        {aRouteOf("HTTPRoute", "[{group: '', kind: Service, name: web, port: 80}]", "[]"), web},
+		"two ports of it, of a GRPCRoute": {aRouteOf("GRPCRoute", "[{group: '', kind: Service, name: web, port: 80}, {group: '', kind: Service, namespace: test, name: web, port: 81}]", "[]"), web},
+		"parents elsewhere and here":      {aRouteOf("HTTPRoute", "[{group: '', kind: Service, name: web, namespace: far}, {group: '', kind: Service, name: web}]", "[]"), []types.NamespacedName{of("far", "web"), web[0]}},
+		"a Service of another group":      {aRouteOf("HTTPRoute", "[{kind: Service, name: web}]", "[]"), nil},
+		"a Gateway":                       {aRouteOf("HTTPRoute", "[{name: web}]", "[]"), nil},
+		"a kind without mirrors":          {aRouteOf("TCPRoute", "[{group: '', kind: Service, name: web}]", "[]"), nil},
+		"what can't be read":              {aRouteOf("HTTPRoute", "all", "[]"), nil},
+		"hosts of the mesh":               {virtualService("hosts: [web, web.test, web.test.svc.cluster.local, web.far.svc.cluster.local]"), []types.NamespacedName{web[0], of("far", "web")}},
+		"hosts of the mesh and a gateway": {virtualService("gateways: [edge, mesh], hosts: [web]"), web},
+		"hosts of a gateway":              {virtualService("gateways: [edge], hosts: [web]"), nil},
+		"hosts that are no Services":      {virtualService("hosts: ['*', '*.test', example.com, www.example.com, 1]"), nil},
+		"none":                            {virtualService("http: []"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			NewWithT(t).Expect(ParentServices(manifest(t, test.route), "test")).To(Equal(test.want))
+		})
+	}
+}

@@ -27,6 +27,9 @@ func (r *Reconciler) announce(before, after *iter8v1alpha1.RoutingPolicy) {
 		r.Recorder.Eventf(after, nil, corev1.EventTypeNormal, iter8v1alpha1.EventChartChanged, "Resolve", "chart %s was version %s (%s), and is version %s (%s) now",
 			is.Name, was.Version, was.Digest, is.Version, is.Digest)
 	}
+	if fresh := newWarnings(before.Status.Warnings, after.Status.Warnings); len(fresh) > 0 {
+		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, iter8v1alpha1.ReasonParentSelectsVariant, "Look", "%s", conditions.Truncate(strings.Join(fresh, "; "), maxNote))
+	}
 	was := meta.FindStatusCondition(before.Status.Conditions, iter8v1alpha1.ConditionReady)
 	is := meta.FindStatusCondition(after.Status.Conditions, iter8v1alpha1.ConditionReady)
 	if is != nil && is.Status == metav1.ConditionFalse && !unannounced[is.Reason] && (was == nil || was.Reason != is.Reason) {
@@ -71,6 +74,17 @@ func mirrorsChanged(before, after iter8v1alpha1.RoutingPolicyStatus) string {
 	default:
 		return note + "; " + strings.Join(why, "; ")
 	}
+}
+
+// newWarnings returns the messages of the warnings that weren't there before.
+func newWarnings(before, after []iter8v1alpha1.Warning) []string {
+	var fresh []string
+	for _, w := range after {
+		if !slices.ContainsFunc(before, func(was iter8v1alpha1.Warning) bool { return sameWarning(was, w) }) {
+			fresh = append(fresh, w.Message)
+		}
+	}
+	return fresh
 }
 
 // whyLess says why a mirror that stood is gone, or has become smaller; "" where it isn't.

@@ -74,6 +74,7 @@ type Reconciler struct {
 	written ownwrites.Cache[*iter8v1alpha1.RoutingPolicy]
 	// lookups are of the Services that clients are to be sent to.
 	lookups  lookups
+	parents  parentLookups
 	unknowns unknowns
 	putBacks putBacks
 	checks   checks
@@ -101,6 +102,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	s.lives = func(name string, uid types.UID) bool { return r.lives(ctx, req.Namespace, name, uid) }
 	s.seenUnknown = r.unknowns.get(s.name(), policy.UID)
 	ended := r.run(ctx, s)
+	r.lookAtParents(ctx, s, ended)
 	if s.subject != nil { // else nothing new is known of its variants
 		r.unknowns.set(s.name(), policy.UID, s.unknown)
 	}
@@ -187,6 +189,7 @@ func (s *scope) run(ctx context.Context, phases ...phase) outcome {
 func (r *Reconciler) unfollow(policy types.NamespacedName) {
 	r.written.Forget(policy)
 	r.lookups.keep(policy, nil)
+	r.parents.keep(policy, nil)
 	r.unknowns.set(policy, "", nil)
 	r.putBacks.set(policy, "", nil)
 	r.checks.set(policy, nil)

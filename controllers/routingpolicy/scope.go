@@ -104,6 +104,10 @@ type scope struct {
 	// mirrors are what the status is to say of them.
 	mirrors []iter8v1alpha1.Mirror
 
+	// warnings are those that the status is to have, where warned says that they were looked for; else it keeps those that it has.
+	warnings []iter8v1alpha1.Warning
+	warned   bool
+
 	// suspended says that the policy is suspended, and what that comes to; empty where it isn't.
 	suspended string
 	// contended says about which objects others fight with the policy; empty while none do.

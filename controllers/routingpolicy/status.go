@@ -62,6 +62,9 @@ func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
 		status.Chart = s.renderedChart()
 		status.AppliedSpec = s.appliedSpec()
 	}
+	if s.warned {
+		status.Warnings = s.warnings
+	}
 	status.Conditions = conditions.Update(status.Conditions, s.policy.Generation, metav1.NewTime(s.now), s.conditions()...)
 	whole := fit(status, s.mirrors)
 	tellOmissions(status, len(s.mirrors))

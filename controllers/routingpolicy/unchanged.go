@@ -134,7 +134,7 @@ func unsealed(status iter8v1alpha1.RoutingPolicyStatus) (inputs string, ok bool)
 
 // listed stands for what a status lists, which nothing is made anew of while its inputs are the same.
 func listed(status *iter8v1alpha1.RoutingPolicyStatus) string {
-	return digestOf([]any{status.Mirrors, status.Applied})
+	return digestOf([]any{status.Mirrors, status.Applied, status.Warnings})
 }
 
 // gatewaysDigest stands for what the gateways of objects, as they are applied or stand, lack.

@@ -127,9 +127,9 @@ func (s *scene) service(name string) *corev1.Service {
 	return service
 }
 
-// primary is what answers the requests of routes, and no variant's.
+// primary is what answers the requests of routes, and no variant's. It is headless: there are more scenes than addresses.
 func (s *scene) primary() *corev1.Service {
-	return &corev1.Service{ObjectMeta: s.meta("primary"), Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}
+	return &corev1.Service{ObjectMeta: s.meta("primary"), Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, Ports: []corev1.ServicePort{{Name: "http", Port: 80}}}}
 }
 
 // subject is one whose variants have a Service each, of their names.
