@@ -55,6 +55,13 @@ type RoutingPolicySpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('10s')",message="interval must be 10s or more"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
+	// deletionPolicy says what becomes of what was applied when the policy is deleted. Delete: it goes with the policy. Orphan: its mirrors
+	// are taken out, and all else stays as it stands, also when the Subject is deleted; another policy gets it by the annotation
+	// iter8.tools/adopt: "true" on it. A change counts once it is acted on, which is when observedGeneration is that of the policy.
+	// +optional
+	// +kubebuilder:default=Delete
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
 	// suspend stops the operator from changing anything for this policy. What is applied stays, mirrors to a variant that
 	// goes meanwhile too; withdrawn takes these out all the same. The condition Suspended says which changes wait.
 	// +optional

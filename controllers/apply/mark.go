@@ -73,10 +73,14 @@ func (o Owner) marksOther(e *Existing) bool {
 	return e.Mark != nil && e.Mark.Policy != o.Name && o.Lives != nil && o.Lives(e.Mark.Policy, e.Mark.UID)
 }
 
-// claim returns a copy of a manifest with what makes it the policy's. A DestinationRule that defines subsets carries no owner reference: the
+// claim returns a copy of a manifest with what makes it the policy's: an owner reference, or a mark where the garbage collector isn't to take
+// it, as where it is to be orphaned. A DestinationRule that defines subsets carries no owner reference: the
 // garbage collector would take it before the VirtualService that names them.
 func claim(owner Owner, manifest *unstructured.Unstructured) *unstructured.Unstructured {
-	if len(routes.Subsets(manifest, owner.Namespace)) > 0 {
+	switch {
+	case owner.Deletion == iter8v1alpha1.DeletionOrphan:
+		return withMark(owner, manifest, iter8v1alpha1.DeletionOrphan)
+	case len(routes.Subsets(manifest, owner.Namespace)) > 0:
 		return withMark(owner, manifest, iter8v1alpha1.DeletionDelete)
 	}
 	return withOwner(owner, manifest)
@@ -137,7 +141,7 @@ func without(all map[string]string, keys ...string) map[string]string {
 // migrates reports whether an object lacks nothing but its mark: it stands as an operator applied it that gave every object an owner
 // reference.
 func migrates(owner Owner, step Step, manifest *unstructured.Unstructured) bool {
-	if step.Existing.Controller == nil || len(step.Manifest.GetOwnerReferences()) > 0 {
+	if step.Existing.Controller == nil || step.Manifest.GetAnnotations()[iter8v1alpha1.DeletionPolicyAnnotation] != string(iter8v1alpha1.DeletionDelete) {
 		return false
 	}
 	before := step

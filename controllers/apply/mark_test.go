@@ -110,6 +110,29 @@ func TestOnlyRulesThatDefineSubsetsAreMarked(t *testing.T) {
 	}
 }
 
+func TestWhatIsToStayIsMarkedWhateverItIs(t *testing.T) {
+	g := NewWithT(t)
+	stays := owner
+	stays.Deletion = "Orphan"
+	for _, manifest := range []*unstructured.Unstructured{route(), rule(t, "rule", "reviews", "v1"), rule(t, "rule", "reviews"), service(t, "web", "reviews", "v1")} {
+		claimed := claim(stays, manifest)
+		g.Expect(claimed.GetOwnerReferences()).To(BeEmpty(), manifest.GetKind())
+		g.Expect(claimed.GetLabels()).To(HaveKeyWithValue("iter8.tools/policy-uid", "policy-uid"), manifest.GetKind())
+		g.Expect(claimed.GetAnnotations()).To(And(HaveKeyWithValue("iter8.tools/policy", "policy"), HaveKeyWithValue("iter8.tools/deletion-policy", "Orphan")), manifest.GetKind())
+	}
+}
+
+func TestAPolicyThatIsToOrphanTakesOwnerReferencesOffAtRest(t *testing.T) {
+	m := newMesh(t, rule(t, "rule", "reviews", "v1"))
+	m.owned(t, "rule", rule(t, "rule", "reviews", "v1"))
+	stays := owner
+	stays.Deletion = "Orphan"
+	steps, err := plan(stays, []*unstructured.Unstructured{rule(t, "rule", "reviews", "v1")}, m.inventory, func(Key) *Existing { return m.cluster["rule"] })
+	m.Expect(err).NotTo(HaveOccurred())
+	m.Expect(steps).To(HaveLen(1))
+	m.Expect(steps[0].Action).To(Equal(Update))
+}
+
 func TestAMarkIsNotATemplatesToGive(t *testing.T) {
 	g := NewWithT(t)
 	m := route()

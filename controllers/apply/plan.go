@@ -24,6 +24,8 @@ type Owner struct {
 	UID             types.UID
 	// ConvertedFrom is the ConfigMap of Iter8 that the policy mirrors, empty for any other policy.
 	ConvertedFrom string
+	// Deletion is what becomes of the objects when the policy is gone; empty means that they are deleted.
+	Deletion iter8v1alpha1.DeletionPolicy
 	// Lives reports whether another policy of the namespace exists, by its name and uid. Without it none does.
 	Lives func(policy string, uid types.UID) bool
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // observe finds the Subject and the state of its variants. What was applied for a Subject that is gone goes too; where the
-// reference leads nowhere, it stays, without mirrors.
+// reference leads nowhere, or deletionPolicy says so, it stays, without mirrors.
 func (r *Reconciler) observe(ctx context.Context, s *scope) outcome {
 	name := desired.SubjectName(s.policy)
 	if name.Namespace != s.policy.Namespace && !r.AllowCrossNamespace {
@@ -27,6 +27,8 @@ func (r *Reconciler) observe(ctx context.Context, s *scope) outcome {
 	}
 	subject := &iter8v1alpha1.Subject{}
 	switch err := r.Client.Get(ctx, name, subject); {
+	case apierrors.IsNotFound(err) && s.knew(name) && s.orphans() && len(s.policy.Status.Applied) > 0:
+		return s.withholdAll(iter8v1alpha1.ReasonSubjectNotFound, fmt.Sprintf("Subject %s does not exist; what was applied for it stays, without mirrors", name.Name))
 	case apierrors.IsNotFound(err) && s.knew(name):
 		s.withholdAll(iter8v1alpha1.ReasonSubjectNotFound, fmt.Sprintf("Subject %s does not exist; nothing is applied without it", name.Name))
 		return withdraw

@@ -146,6 +146,7 @@ func (r *Reconciler) run(ctx context.Context, s *scope) outcome {
 	case ended == withdraw:
 		ended = r.apply(ctx, s)
 	}
+	r.orphan(ctx, s)
 	r.lookAtMirrors(ctx, s, ended)
 	s.forgetAltered()
 	if ended != hold {
@@ -160,6 +161,7 @@ func (r *Reconciler) run(ctx context.Context, s *scope) outcome {
 func (r *Reconciler) runDeleted(ctx context.Context, s *scope) outcome {
 	s.run(ctx, r.suspend, r.observe, r.trigger)
 	r.followRoutes(ctx, s)
+	r.orphan(ctx, s)
 	r.lookAtMirrors(ctx, s, hold)
 	return hold
 }

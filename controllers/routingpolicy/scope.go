@@ -192,9 +192,15 @@ func (s *scope) end() (ctrl.Result, error) {
 // deleted reports whether the policy is being deleted.
 func (s *scope) deleted() bool { return !s.policy.DeletionTimestamp.IsZero() }
 
+// orphans reports whether what is applied is to stay when the policy is gone.
+func (s *scope) orphans() bool {
+	return s.policy.Spec.DeletionPolicy == iter8v1alpha1.DeletionOrphan
+}
+
 func (s *scope) owner() apply.Owner {
 	return apply.Owner{Namespace: s.policy.Namespace, Name: s.policy.Name, UID: s.policy.UID,
-		ConvertedFrom: s.policy.Annotations[iter8v1alpha1.ConvertedFromAnnotation], Lives: s.lives}
+		ConvertedFrom: s.policy.Annotations[iter8v1alpha1.ConvertedFromAnnotation], Lives: s.lives,
+		Deletion: s.policy.Spec.DeletionPolicy}
 }
 
 func (s *scope) name() types.NamespacedName {

@@ -86,9 +86,13 @@ func (s *scope) appliedSpec() *iter8v1alpha1.AppliedSpec {
 	return &iter8v1alpha1.AppliedSpec{Generation: s.policy.Generation, Digest: specDigest(s.policy.Spec)}
 }
 
-// specDigest stands for a spec, but for what says whether it is acted on.
+// specDigest stands for a spec, but for what says whether it is acted on. A default that an earlier version of the API didn't have changes
+// nothing.
 func specDigest(spec iter8v1alpha1.RoutingPolicySpec) string {
 	spec.Suspend, spec.Withdrawn = false, false
+	if spec.DeletionPolicy == iter8v1alpha1.DeletionDelete {
+		spec.DeletionPolicy = ""
+	}
 	return "sha256:" + digestOf(spec)
 }
 

@@ -92,7 +92,7 @@ func (r *Reconciler) wrote(ctx context.Context, o Object, err error) (ctrl.Resul
 		return ctrl.Result{}, nil
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
-	case apierrors.IsForbidden(err):
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err): // the latter also where the tests of a patch fail, for which an event comes
 		log.Info("The operator may not see to what a policy that is gone has left", "error", err.Error())
 		return ctrl.Result{RequeueAfter: refusedRetry}, nil
 	default:

@@ -85,7 +85,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, o Object) (ctrl.Result, erro
 		return ctrl.Result{}, r.follow()
 	}
 	object := r.get(o)
-	if object == nil || object.mark == nil || object.terminating || object.adopt {
+	if object == nil || object.mark == nil || object.terminating {
 		r.forget(o)
 		return ctrl.Result{}, nil
 	}
@@ -96,10 +96,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, o Object) (ctrl.Result, erro
 		r.forget(o)
 		return ctrl.Result{}, nil
 	}
-	if object.mark.Deletion == iter8v1alpha1.DeletionDelete && routes.DefinesSubsets(o.GroupKind) {
+	switch {
+	case object.mark.Deletion == iter8v1alpha1.DeletionOrphan:
+		return r.orphan(ctx, o, object)
+	case routes.DefinesSubsets(o.GroupKind) && !object.adopt:
 		return r.remove(ctx, o, object)
+	default:
+		r.forget(o)
+		return ctrl.Result{}, nil
 	}
-	return ctrl.Result{}, nil
 }
 
 // follow watches for marked objects of what the cluster serves.

@@ -181,3 +181,61 @@ func TestWhatComesOfADeletion(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatIsToStayLosesItsMirrorsOnce(t *testing.T) {
+	const mirroring = `{kind: VirtualService, metadata: {name: web}, spec: {http: [{route: [{destination: {host: reviews}}], mirror: {host: reviews-v2}, timeout: 5s}]}}`
+	theService := Object{schema.GroupKind{Group: "networking.istio.io", Kind: "VirtualService"}, theRule.NamespacedName}
+	theService.Name = "web"
+	for name, test := range map[string]struct {
+		policies []client.Object
+		adopt    bool
+		stays    bool
+	}{
+		"its policy is gone":                     {},
+		"its policy is gone, and it was adopted": {adopt: true},
+		"its policy exists":                      {policies: []client.Object{policy("web", "uid")}, stays: true},
+		"another policy took the name meanwhile": {policies: []client.Object{policy("web", "new")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			service := marked(t, object(t, mirroring), "web", "uid")
+			annotations := map[string]string{"iter8.tools/policy": "web", "iter8.tools/deletion-policy": "Orphan", "theirs": "x"}
+			if test.adopt {
+				annotations["iter8.tools/adopt"] = "true"
+			}
+			service.SetAnnotations(annotations)
+			w := newWorld(t, test.policies, test.policies, service)
+			w.sweep(t)
+			_, err := w.reconciler.Reconcile(t.Context(), theService)
+			w.Expect(err).NotTo(HaveOccurred())
+			w.Expect(w.deleted()).To(BeEmpty())
+			live := func() *unstructured.Unstructured {
+				o, err := w.cluster.Resource(services).Namespace("test").Get(t.Context(), "web", metav1.GetOptions{})
+				w.Expect(err).NotTo(HaveOccurred())
+				return o
+			}
+			if test.stays {
+				w.Expect(live().Object["spec"]).To(HaveKeyWithValue("http", ContainElement(HaveKey("mirror"))))
+				return
+			}
+			w.Expect(live().Object["spec"]).To(Equal(map[string]any{"http": []any{map[string]any{
+				"route": []any{map[string]any{"destination": map[string]any{"host": "reviews"}}}, "timeout": "5s",
+			}}}))
+			w.Expect(live().GetAnnotations()).To(And(HaveKeyWithValue("theirs", "x"), HaveKeyWithValue("iter8.tools/policy", "web"), Not(HaveKey("iter8.tools/deletion-policy"))))
+			w.Expect(live().GetLabels()).To(Equal(map[string]string{"iter8.tools/policy-uid": "uid"}))
+		})
+	}
+}
+
+func TestWhatWasWrittenMeanwhileIsNotOrphanedAsItWas(t *testing.T) {
+	service := marked(t, object(t, serviceText), "web", "uid")
+	service.SetAnnotations(map[string]string{"iter8.tools/policy": "web", "iter8.tools/deletion-policy": "Orphan"})
+	w := newWorld(t, nil, nil, service)
+	w.Expect(w.reconciler.follow()).To(Succeed())
+	again, err := w.reconciler.orphan(t.Context(), Object{schema.GroupKind{Group: "networking.istio.io", Kind: "VirtualService"}, client.ObjectKeyFromObject(service)},
+		&markedObject{ObjectMeta: metav1.ObjectMeta{UID: "uid-of-web", ResourceVersion: "6"}})
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(again.RequeueAfter).NotTo(BeZero())
+	for _, action := range w.cluster.Actions() {
+		w.Expect(action.GetVerb()).NotTo(Equal("patch"))
+	}
+}

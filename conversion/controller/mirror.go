@@ -77,6 +77,9 @@ func copySpec(updated, wanted client.Object) bool {
 		if w.Spec.Interval == nil {
 			w.Spec.Interval = u.Spec.Interval // the API's default; a built-in chart isn't resolved again
 		}
+		if w.Spec.DeletionPolicy == "" {
+			w.Spec.DeletionPolicy = u.Spec.DeletionPolicy // the API's default, or what a user wants
+		}
 		edited := !sameSpec(u.Spec, w.Spec)
 		if edited {
 			u.Spec = w.Spec

@@ -37,7 +37,8 @@ var (
 // mesh is a world whose policies apply a VirtualService, and the DestinationRule of the subset that it names.
 type mesh struct {
 	*world
-	dynamic dynamic.Interface
+	dynamic  dynamic.Interface
+	operator *env.Operator
 }
 
 func newMesh(t *testing.T) *mesh {
@@ -46,7 +47,7 @@ func newMesh(t *testing.T) *mesh {
 	w.install()
 	client, err := dynamic.NewForConfig(w.cluster.Config())
 	w.Expect(err).NotTo(HaveOccurred())
-	m := &mesh{world: w, dynamic: client}
+	m := &mesh{world: w, dynamic: client, operator: w.start()} // which waits for its kinds
 	m.apply(`
 apiVersion: v1
 kind: Service
@@ -73,7 +74,7 @@ kind: VirtualService
 metadata: {name: %[1]s}
 spec:
   hosts: [%[1]s.example.com]
-  http: [{route: [{destination: {host: reviews, subset: %[1]s}}]}]
+  http: [{route: [{destination: {host: reviews, subset: %[1]s}}], mirror: {host: reviews}}]
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -176,14 +177,13 @@ func (m *mesh) policies() (int, error) {
 func TestNoRuleGoesBeforeTheVirtualServiceThatNamesIt(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t)
-	operator := m.start()
 	for _, propagation := range []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan} {
 		for _, down := range []bool{false, true} {
 			m.Logf("propagation %s, with the operator down: %t", propagation, down)
 			m.createAll()
 			seen := m.watchDeletions()
 			if down {
-				m.Expect(operator.Stop(syscall.SIGTERM)).To(Succeed())
+				m.Expect(m.operator.Stop(syscall.SIGTERM)).To(Succeed())
 			}
 			m.deleteAll(propagation)
 			m.Eventually(m.policies, batchTime).Should(BeZero())
@@ -194,7 +194,7 @@ func TestNoRuleGoesBeforeTheVirtualServiceThatNamesIt(t *testing.T) {
 			m.Eventually(m.count(virtualServices), batchTime).Should(Equal(services))
 			if down {
 				m.Expect(m.count(destinationRules)()).To(Equal("100, 0 owned"))
-				operator = m.start()
+				m.operator = m.start()
 			}
 			if propagation == metav1.DeletePropagationOrphan {
 				m.Consistently(m.count(destinationRules), "5s", "500ms").Should(Equal("100, 0 owned"), "the VirtualServices stand")
@@ -209,7 +209,6 @@ func TestNoRuleGoesBeforeTheVirtualServiceThatNamesIt(t *testing.T) {
 func TestAPolicyThatIsMadeAgainWaitsForWhatTheEarlierOneLeft(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t)
-	m.start()
 	m.Expect(m.k8s.Create(m.Context(), m.policy("again"))).To(Succeed())
 	m.Eventually(m.ready("again")).Should(Equal("True Succeeded: 2 objects applied for v1 available"))
 	before := m.uids("again")
