@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -121,6 +122,6 @@ func TestCopiesToASubsetThatChangesGoByWhatStandsToo(t *testing.T) {
 		result, err = w.reconcileOnce(t)
 		w.Expect(err).NotTo(HaveOccurred())
 		w.Expect(w.copies()).To(HaveLen(1))
-		w.Expect(result.RequeueAfter).To(BeZero())
+		w.Expect(result.RequeueAfter).To(Equal(10*time.Minute), "the Service that clients call, which isn't there, is looked for again")
 	})
 }
