@@ -23,9 +23,9 @@ func TestExplainAReason(t *testing.T) {
 		args []string
 		want string
 	}{
-		"by its name":        {[]string{"OwnershipConflict"}, conflict},
-		"in lower case":      {[]string{"ownershipconflict"}, conflict},
-		"that is good news":  {[]string{"Available"}, "Available\n  Used by:     variant\n  Meaning:     Every resource of the variant exists and is ready.\n  How it ends: There is nothing to recover from.\n"},
+		"by its name":       {[]string{"OwnershipConflict"}, conflict},
+		"in lower case":     {[]string{"ownershipconflict"}, conflict},
+		"that is good news": {[]string{"Available"}, "Available\n  Used by:     variant\n  Meaning:     Every resource of the variant exists and is ready.\n  How it ends: There is nothing to recover from.\n"},
 		"of an Event": {[]string{"MirrorsChanged"}, "MirrorsChanged\n  Used by:     RoutingPolicy Events\n" +
 			"  Meaning:     Requests are mirrored to other backends than before, or to none. The message says where to they are mirrored now, and why a mirror went or became smaller; status.mirrors has the same.\n" +
 			"  How it ends: There is nothing to recover from.\n"},

@@ -129,7 +129,7 @@ func TestItIsAnnouncedWhyMirrorsWent(t *testing.T) {
 // related is a recorder that notes the objects that Events relate to.
 type related struct{ events []string }
 
-func (r *related) Eventf(regarding, about runtime.Object, kind, reason, action, note string, args ...any) {
+func (r *related) Eventf(_, about runtime.Object, kind, reason, action, note string, args ...any) {
 	text := fmt.Sprintf(kind+" "+reason+" "+action+" "+note, args...)
 	if o, ok := about.(*unstructured.Unstructured); ok {
 		text += fmt.Sprintf(" (%s %s/%s %s)", o.GroupVersionKind().Kind, o.GetNamespace(), o.GetName(), o.GetUID())

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"sync"
@@ -60,6 +61,23 @@ func (k *killer) kill() {
 	close(k.dead)
 }
 
+// When a write comes, with regard to the nth.
+const (
+	sooner = -1
+	later  = 1
+)
+
+// count counts a write.
+func (k *killer) count(r env.Request) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seen++
+	if k.seen == k.n {
+		k.last = r
+	}
+	return cmp.Compare(k.seen, k.n)
+}
+
 // hook is that of the operator's proxy.
 func (k *killer) hook(ctx context.Context, r env.Request) env.Verdict {
 	if !isWork(r) {
@@ -70,16 +88,16 @@ func (k *killer) hook(ctx context.Context, r env.Request) env.Verdict {
 	case <-ctx.Done():
 		return env.Verdict{Drop: true}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.seen++
-	switch {
-	case k.seen < k.n:
+	switch k.count(r) {
+	case sooner:
 		return env.Verdict{}
-	case k.seen > k.n:
+	case later: // while the operator lives, it must not see a write of its own refused
+		select {
+		case <-k.dead:
+		case <-ctx.Done():
+		}
 		return env.Verdict{Drop: true}
 	}
-	k.last = r
 	switch k.moment {
 	case unsent:
 		k.kill()
