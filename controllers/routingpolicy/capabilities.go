@@ -26,6 +26,8 @@ const (
 	capabilitiesInterval = time.Minute
 	unservedInterval     = 5 * time.Second
 	unservedDelay        = time.Second
+	// sharedAnswer is how long an answer, or that there is none, counts for others that ask: policies often ask at once.
+	sharedAnswer = time.Second
 )
 
 // Capabilities knows in which versions the cluster serves the kinds that policies may render, and which version of Kubernetes it is. It
@@ -36,6 +38,11 @@ type Capabilities struct {
 	notify    func(types.NamespacedName)
 	// unserved takes that a kind isn't served in the versions that policies know.
 	unserved chan struct{}
+
+	// asking is held while the cluster is asked, and guards answered, when it last did or failed to, and failure, why it failed.
+	asking   sync.Mutex
+	answered time.Time
+	failure  error
 
 	mu    sync.Mutex
 	last  desired.Cluster
@@ -62,7 +69,21 @@ func (c *Capabilities) Cluster() (desired.Cluster, error) {
 	if known {
 		return last, nil
 	}
-	return c.refresh()
+	return c.share(func() bool { return true })
+}
+
+// share returns an answer of just now that is as it is needed, and else asks. Where several ask, one does, and the others wait for what it is told.
+func (c *Capabilities) share(suffices func() bool) (desired.Cluster, error) {
+	c.asking.Lock()
+	defer c.asking.Unlock()
+	if time.Since(c.answered) < sharedAnswer && (c.failure != nil || suffices()) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.last, c.failure
+	}
+	cluster, err := c.refresh()
+	c.answered, c.failure = time.Now(), err
+	return cluster, err
 }
 
 // Versions returns in which versions a kind is served, as far as that is known; it doesn't ask, but has it asked soon. Where there are
@@ -102,17 +123,26 @@ func (c *Capabilities) want(kind schema.GroupKind) {
 	}
 }
 
-// Ask asks the cluster in which versions it serves a kind, for what is too important to go by an answer of a minute ago.
+// Ask asks the cluster in which versions it serves a kind, for what is too important to go by an answer of a minute ago; one of a second ago
+// counts.
 func (c *Capabilities) Ask(kind schema.GroupKind) ([]string, error) {
 	c.mu.Lock()
 	c.want(kind)
 	c.mu.Unlock()
-	if _, err := c.refresh(); err != nil {
+	if _, err := c.share(func() bool { return c.knows(kind) }); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.versions[kind], nil
+}
+
+// knows reports whether the last answer was about a kind.
+func (c *Capabilities) knows(kind schema.GroupKind) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known := c.versions[kind]
+	return known
 }
 
 // Start keeps the answer fresh until the context ends.

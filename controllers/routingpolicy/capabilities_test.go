@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	. "github.com/onsi/gomega"
@@ -75,7 +76,50 @@ func TestAClusterThatDoesNotAnswerIsAskedAgain(t *testing.T) {
 			_, err := c.Cluster()
 			g.Expect(err).To(MatchError(HaveSuffix(": unwell")))
 			d.ReactionChain = nil
-			g.Expect(c.Cluster()).To(HaveField("APIVersions", gatewayVersions))
+			g.Eventually(c.Cluster).Should(HaveField("APIVersions", gatewayVersions))
+		})
+	}
+}
+
+func TestPoliciesThatAskAtOnceShareAnAnswer(t *testing.T) {
+	other := schema.GroupKind{Group: "gateway.networking.k8s.io", Kind: "ReferenceGrant"}
+	for name, test := range map[string]struct {
+		ask   func(*Capabilities) error
+		fails bool
+		asked int
+	}{
+		"what the cluster serves, after a start":   {func(c *Capabilities) error { _, err := c.Cluster(); return err }, false, 1},
+		"in which versions a kind is served":       {func(c *Capabilities) error { _, err := c.Ask(routeKinds[0]); return err }, false, 1},
+		"of another kind":                          {func(c *Capabilities) error { _, err := c.Ask(other); return err }, false, 1},
+		"a cluster that doesn't answer":            {func(c *Capabilities) error { _, err := c.Cluster(); return err }, true, 1},
+		"a cluster that doesn't answer, of a kind": {func(c *Capabilities) error { _, err := c.Ask(other); return err }, true, 1},
+		"one kind after the other": {func(c *Capabilities) error {
+			_, first := c.Ask(routeKinds[0])
+			_, second := c.Ask(other)
+			return errors.Join(first, second)
+		}, false, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, d, asked, answer := NewWithT(t), served(gateway()), atomic.Int32{}, make(chan struct{})
+			d.PrependReactor("get", "group", func(clienttesting.Action) (bool, runtime.Object, error) {
+				asked.Add(1)
+				<-answer
+				if test.fails {
+					return true, nil, errors.New("unwell")
+				}
+				return false, nil, nil
+			})
+			c := NewCapabilities(d, routeKinds, ignore)
+			var policies sync.WaitGroup
+			for range 100 {
+				policies.Go(func() { g.Expect(test.ask(c) != nil).To(Equal(test.fails)) })
+			}
+			g.Eventually(asked.Load).Should(BeEquivalentTo(1))
+			g.Consistently(asked.Load).Should(BeEquivalentTo(1))
+			close(answer)
+			policies.Wait()
+			g.Expect(asked.Load()).To(BeNumerically("<=", test.asked))
+			g.Eventually(func() int32 { _, _ = c.Ask(routeKinds[0]); return asked.Load() }).Should(BeNumerically(">", test.asked), "an answer counts for a moment")
 		})
 	}
 }
