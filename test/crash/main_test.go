@@ -40,6 +40,15 @@ var allowed = []env.AllowedError{
 	{Parts: []string{"sking what the cluster serves", "unable to handle the request"}, Because: "discovery fails at a start"},
 	{Parts: []string{"Unable to write event", "EOF"}, Because: "an Event that is on its way when the operator is killed doesn't arrive"},
 	{Parts: []string{"Reconciler error", "refused by a proxy"}, Because: "writes of one object of a plan are refused"},
+	{Parts: []string{"Reconciler error", "unable to handle the request"}, Because: "an apiserver has faults that pass"},
+	{Parts: []string{"Reconciler error", "has received too many requests"}, Because: "an apiserver puts off what is asked of it"},
+	{Parts: []string{"Reconciler error", "in the time allotted"}, Because: "an apiserver times out"},
+	{Parts: []string{"Reconciler error", "context deadline exceeded"}, Because: "an apiserver doesn't answer"},
+	{Parts: []string{"Reconciler error", "exceeded quota"}, Because: "a quota is used up"},
+	{Parts: []string{"Reconciler error", "starting a process"}, Because: "no file may be opened, and so no render worker started"},
+	{Parts: []string{"Reconciler error", "EOF"}, Because: "connections end"},
+	{Parts: []string{"Reconciler error", "asking what the cluster serves"}, Because: "discovery fails"},
+	{Parts: []string{"sking what the cluster serves"}, Because: "discovery fails"},
 	{Parts: []string{"iter8-operator: leader election lost"}, Because: "it ends then"},
 }
 

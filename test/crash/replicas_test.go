@@ -25,6 +25,7 @@ func TestReplicas(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]func(*scene){
 		"a standby takes over from a leader that was killed, and changes what it must":                            testTakeover,
+		"a leader that loses its Lease while a fault keeps it from its work leaves that to the next":              testLostLease,
 		"a leader that can't renew its Lease ends, and its last write to a route, which comes late, is put right": testLateRoute,
 		"a leader whose Lease is taken ends, and its last write to a status, which comes late, is refused":        testLateStatus,
 	} {

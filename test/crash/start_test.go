@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,15 +19,25 @@ import (
 // deaf is an apiserver that answers some requests with a status in place of what they ask for, until it is mended.
 type deaf struct {
 	status int
-	to     func(env.Request) bool
-	mended atomic.Bool
+	// drops: it ends the connection without an answer; hangs: it doesn't answer for as long as it isn't mended.
+	drops, hangs bool
+	to           func(env.Request) bool
+	mended       atomic.Bool
 }
 
-func (d *deaf) hook(_ context.Context, r env.Request) env.Verdict {
-	if !d.mended.Load() && d.to(r) {
-		return env.Verdict{Refuse: d.status}
+func (d *deaf) hook(ctx context.Context, r env.Request) env.Verdict {
+	if d.mended.Load() || !d.to(r) {
+		return env.Verdict{}
 	}
-	return env.Verdict{}
+	if d.hangs {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for !d.mended.Load() && ctx.Err() == nil {
+			<-tick.C
+		}
+		return env.Verdict{Drop: true}
+	}
+	return env.Verdict{Refuse: d.status, Drop: d.drops}
 }
 
 // mirrored prepares a scene with a Subject app whose variant app is available, and a policy that mirrors to it.
