@@ -17,6 +17,6 @@ func TestAResourceInANamespaceThatIsNotWatchedIsInvalid(t *testing.T) {
 	ref.Namespace = "elsewhere"
 	s := subject("web", ref)
 	w.observed(s)
-	w.Expect(w.state(s)()).To(Equal(Variant{Name: "v1", State: Invalid, Unread: true, WeightUnread: true,
+	w.Expect(w.state(s)()).To(Equal(Variant{Name: "v1", State: Invalid, WeightUnread: true,
 		Problems: []Problem{{Invalid, "Deployment good is in namespace elsewhere, which this operator does not watch"}}}))
 }

@@ -54,10 +54,8 @@ type Variant struct {
 	AnnotatedWeight *string
 	Weight          *int32
 	// PodLabels are those of the Pods of each resource, in the order of the spec, nil for what is no workload or
-	// isn't there; nil as a whole where none is. Unread tells that some resource has never been read, and
-	// WeightUnread that the first hasn't.
+	// isn't there; nil as a whole where none is. WeightUnread says that the first resource has never been read.
 	PodLabels    []map[string]string
-	Unread       bool
 	WeightUnread bool
 	// Problems are the resources that aren't ready, in the order of the spec.
 	Problems []Problem
@@ -131,8 +129,8 @@ func (o *Observer) observeVariant(subject *iter8v1alpha1.Subject, v *iter8v1alph
 			continue
 		}
 		certain = certain || judged.state.unavailable() && reading.Err == nil
-		if judged.state == Unknown && !state.Synced || (judged.state == Invalid || judged.state == Excess) && resource == nil {
-			variant.Unread, variant.WeightUnread = true, variant.WeightUnread || i == 0
+		if i == 0 && (judged.state == Unknown && !state.Synced || (judged.state == Invalid || judged.state == Excess) && resource == nil) {
+			variant.WeightUnread = true
 		}
 		if precedence[judged.state] > precedence[variant.State] {
 			variant.State = judged.state

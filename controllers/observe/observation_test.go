@@ -95,7 +95,7 @@ func TestTheStateOfAVariantsResource(t *testing.T) {
 			w.follow(s)
 			defer w.forget(nameOf(s))
 			unread := strings.Contains(test.message, "can't be read") || test.state == Invalid
-			want := Variant{Name: "v1", State: test.state, Unread: unread, WeightUnread: unread}
+			want := Variant{Name: "v1", State: test.state, WeightUnread: unread}
 			if test.message != "" {
 				want.Problems = []Problem{{test.state, test.message}}
 			}

@@ -40,8 +40,8 @@ func FuzzValues(f *testing.F) {
 			"charts/sub/values.schema.json": schema,
 			"templates/a.yaml":              "apiVersion: v1\nkind: A\nout: {{ .Values | toJson }}\n",
 		})
-		first, err := Manifests(input(c, values))
-		second, again := Manifests(input(c, values))
+		first, err := NewRenderer().Manifests(input(c, values))
+		second, again := NewRenderer().Manifests(input(c, values))
 		if err != nil {
 			g.Expect(again).To(MatchError(err.Error()))
 			return

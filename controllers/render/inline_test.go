@@ -38,7 +38,7 @@ func TestWhatTemplatesOfPoliciesGetFromRoutemaps(t *testing.T) {
 
 func TestTemplatesOfPoliciesGetNothingOfTheirSurroundings(t *testing.T) {
 	for _, function := range []string{"env", "expandenv", "getHostByName", "lookup", "tpl", "include"} {
-		_, err := Manifests(inline(nil, "{{ "+function+" \"HOME\" }}"))
+		_, err := NewRenderer().Manifests(inline(nil, "{{ "+function+" \"HOME\" }}"))
 		NewWithT(t).Expect(err).To(MatchError(And(ContainSubstring("one"), ContainSubstring(`function "`+function+`" not defined`))))
 	}
 }
@@ -50,7 +50,7 @@ func TestTemplatesOfPoliciesAreRenderedByTheirNames(t *testing.T) {
 		{Name: "b.yaml", Template: "apiVersion: v1\nkind: B\n"},
 		{Name: "a", Template: "apiVersion: v1\nkind: A\n---\napiVersion: v1\nkind: Z\n"},
 	}
-	manifests, err := Manifests(in)
+	manifests, err := NewRenderer().Manifests(in)
 	g.Expect(err).NotTo(HaveOccurred())
 	var kinds []string
 	for _, m := range manifests {
@@ -61,7 +61,7 @@ func TestTemplatesOfPoliciesAreRenderedByTheirNames(t *testing.T) {
 
 func TestTemplatesOfPoliciesAreRenderedEachByItself(t *testing.T) {
 	g := NewWithT(t)
-	_, err := Manifests(inline(nil, `{{ define "greeting" }}hello{{ end }}`, `{{ template "greeting" }}`))
+	_, err := NewRenderer().Manifests(inline(nil, `{{ define "greeting" }}hello{{ end }}`, `{{ template "greeting" }}`))
 	g.Expect(err).To(MatchError(And(ContainSubstring("two"), ContainSubstring(`"greeting" not defined`))))
 }
 
@@ -92,6 +92,6 @@ func TestTemplatesOfPoliciesCanNotChangeWhatTheyAreGiven(t *testing.T) {
 			`{{ $_ := set .Values "a" 1 }}{{ $_ := set .Values.iter8 "variants" (list) }}{{ $_ := set (index .Versions 0) "Weight" 7 }}`)
 	}
 	in := given()
-	g.Expect(Manifests(in)).To(BeEmpty())
+	g.Expect(NewRenderer().Manifests(in)).To(BeEmpty())
 	g.Expect(in).To(Equal(given()))
 }

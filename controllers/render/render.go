@@ -77,9 +77,6 @@ type Renderer struct {
 // NewRenderer returns a Renderer that has compiled no schema yet.
 func NewRenderer() *Renderer { return &Renderer{newSchemaCache()} }
 
-// Manifests renders an input by a Renderer of its own.
-func Manifests(in Input) ([]*unstructured.Unstructured, error) { return NewRenderer().Manifests(in) }
-
 // Manifests renders the chart: its manifests in the order of their files and of their place therein. Errors
 // name the template and, where Helm tells, the line; those about values wrap ErrInvalidValues.
 func (r *Renderer) Manifests(in Input) ([]*unstructured.Unstructured, error) {

@@ -71,7 +71,7 @@ func inline(v map[string]any, templates ...string) Input {
 func out(t *testing.T, in Input) any {
 	t.Helper()
 	g := NewWithT(t)
-	manifests, err := Manifests(in)
+	manifests, err := NewRenderer().Manifests(in)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(manifests).To(HaveLen(1))
 	return manifests[0].Object["out"]
@@ -144,7 +144,7 @@ func TestTemplatesOfChartsGetNothingOfTheirSurroundings(t *testing.T) {
 		})
 	}
 	for _, expression := range []string{`env "ITER8_SECRET"`, `expandenv "$ITER8_SECRET"`} {
-		_, err := Manifests(input(chartOf(t, map[string]string{"templates/one.yaml": echo(expression)}), nil))
+		_, err := NewRenderer().Manifests(input(chartOf(t, map[string]string{"templates/one.yaml": echo(expression)}), nil))
 		NewWithT(t).Expect(err).To(MatchError(ContainSubstring("not defined")), expression)
 	}
 }
@@ -156,7 +156,7 @@ func TestIntegersOfAChartsOwnValuesStayIntegers(t *testing.T) {
 		"templates/a.yaml":    "apiVersion: v1\nkind: A\nport: {{ .Values.port }}\nmillion: {{ .Values.million }}\nall: {{ toJson (omit .Values \"iter8\") }}\n",
 		"templates/NOTES.txt": "kind: never read\n",
 	})
-	manifests, err := Manifests(input(c, nil))
+	manifests, err := NewRenderer().Manifests(input(c, nil))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(manifests).To(HaveExactElements(HaveField("Object", Equal(map[string]any{
 		"apiVersion": "v1", "kind": "A", "port": int64(8000), "million": int64(1000000),
@@ -170,7 +170,7 @@ func TestUserValuesGoOverTheChartsOwn(t *testing.T) {
 		"values.yaml":      "a: {one: 1, two: 2}\nb: kept\n",
 		"templates/a.yaml": "apiVersion: v1\nkind: A\nout: {{ omit .Values \"iter8\" | toJson }}\n",
 	})
-	manifests, err := Manifests(input(c, values(t, "{a: {two: 3}, c: new}")))
+	manifests, err := NewRenderer().Manifests(input(c, values(t, "{a: {two: 3}, c: new}")))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(manifests[0].Object["out"]).To(Equal(map[string]any{
 		"a": map[string]any{"one": int64(1), "two": int64(3)}, "b": "kept", "c": "new",
@@ -189,7 +189,7 @@ func TestManifestsAreInTheOrderOfTheirFilesAndOfTheirPlaceTherein(t *testing.T) 
 		"templates/_helpers.tpl": `{{ define "never" }}` + document("never") + "{{ end }}",
 	})
 	for range 10 {
-		manifests, err := Manifests(input(c, nil))
+		manifests, err := NewRenderer().Manifests(input(c, nil))
 		g.Expect(err).NotTo(HaveOccurred())
 		var names []string
 		for _, m := range manifests {
@@ -212,7 +212,7 @@ func TestRenderingChangesNothingThatItIsGiven(t *testing.T) {
 	}
 	in := given()
 	for range 2 {
-		manifests, err := Manifests(in)
+		manifests, err := NewRenderer().Manifests(in)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(manifests[0].Object["out"]).To(Equal("overwritten"), "templates may change their own copy")
 	}
@@ -227,10 +227,10 @@ func TestRenderingChangesNothingThatItIsGiven(t *testing.T) {
 func TestTwoRendersShareNothing(t *testing.T) {
 	g := NewWithT(t)
 	in := inline(values(t, "{a: {b: 1}}"), echo(".Values.a"))
-	first, err := Manifests(in)
+	first, err := NewRenderer().Manifests(in)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(unstructured.SetNestedField(first[0].Object, "changed", "out", "b")).To(Succeed())
-	second, err := Manifests(in)
+	second, err := NewRenderer().Manifests(in)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(second[0].Object["out"]).To(Equal(map[string]any{"b": int64(1)}))
 }
@@ -243,7 +243,7 @@ func TestTheReservedKeyIsNotTheUsers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			for _, in := range []Input{inline(values(t, value), ""), input(chartOf(t, nil), values(t, value))} {
-				_, err := Manifests(in)
+				_, err := NewRenderer().Manifests(in)
 				g.Expect(err).To(MatchError(ErrInvalidValues))
 				g.Expect(err).To(MatchError(ContainSubstring(`the key "iter8" is reserved for the state of the variants; remove it from spec.values`)))
 			}
@@ -257,7 +257,7 @@ func TestTheStateGoesOverWhatAChartPutsUnderTheReservedKey(t *testing.T) {
 		"values.yaml":      "iter8: {policy: {name: chart}, variants: []}\n",
 		"templates/a.yaml": echo("list .Values.iter8.policy.name (len .Values.iter8.variants)"),
 	})
-	manifests, err := Manifests(input(c, nil))
+	manifests, err := NewRenderer().Manifests(input(c, nil))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(manifests[0].Object["out"]).To(Equal([]any{"policy", int64(2)}))
 }
@@ -283,7 +283,7 @@ func TestATemplateThatFailsIsNamed(t *testing.T) {
 				g := NewWithT(t)
 				var manifests []*unstructured.Unstructured
 				var err error
-				g.Expect(func() { manifests, err = Manifests(in) }).NotTo(Panic())
+				g.Expect(func() { manifests, err = NewRenderer().Manifests(in) }).NotTo(Panic())
 				g.Expect(err).To(MatchError(And(ContainSubstring("one"), ContainSubstring(test.message))))
 				g.Expect(err).NotTo(MatchError(ErrInvalidValues))
 				g.Expect(manifests).To(BeNil())
@@ -294,8 +294,8 @@ func TestATemplateThatFailsIsNamed(t *testing.T) {
 
 func TestATemplateMayRenderNothing(t *testing.T) {
 	g := NewWithT(t)
-	g.Expect(Manifests(inline(nil, `{{ if (index .Values.iter8.variants 1).available }}kind: A{{ end }}`))).To(BeEmpty())
-	g.Expect(Manifests(input(chartOf(t, nil), nil))).To(BeEmpty(), "a chart without templates")
+	g.Expect(NewRenderer().Manifests(inline(nil, `{{ if (index .Values.iter8.variants 1).available }}kind: A{{ end }}`))).To(BeEmpty())
+	g.Expect(NewRenderer().Manifests(input(chartOf(t, nil), nil))).To(BeEmpty(), "a chart without templates")
 }
 
 func TestErrorsAreTheSameEveryTime(t *testing.T) {
@@ -304,7 +304,7 @@ func TestErrorsAreTheSameEveryTime(t *testing.T) {
 		"templates/a.yaml": "words", "templates/b.yaml": "words", "templates/c.yaml": "words",
 	})
 	for range 20 {
-		_, err := Manifests(input(c, nil))
+		_, err := NewRenderer().Manifests(input(c, nil))
 		g.Expect(err).To(MatchError("template a.yaml: document 1 is a YAML string, not a Kubernetes object"))
 	}
 }
@@ -325,6 +325,6 @@ func TestTheVersionOfKubernetesThatTemplatesGetToSee(t *testing.T) {
 
 	in := inline(nil, echo("1"))
 	in.KubeVersion = "newest"
-	_, err := Manifests(in)
+	_, err := NewRenderer().Manifests(in)
 	NewWithT(t).Expect(err).To(MatchError(ContainSubstring(`the version of Kubernetes, "newest": `)))
 }

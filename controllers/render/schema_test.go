@@ -39,7 +39,7 @@ func TestValuesAreHeldAgainstTheChartsSchema(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			c := chartOf(t, map[string]string{"values.schema.json": schema, "templates/a.yaml": ""})
-			_, err := Manifests(input(c, values(t, test.values)))
+			_, err := NewRenderer().Manifests(input(c, values(t, test.values)))
 			if test.message == "" {
 				g.Expect(err).NotTo(HaveOccurred())
 				return
@@ -53,9 +53,9 @@ func TestValuesAreHeldAgainstTheChartsSchema(t *testing.T) {
 func TestAChartsOwnValuesCountForItsSchema(t *testing.T) {
 	g := NewWithT(t)
 	c := chartOf(t, map[string]string{"values.schema.json": schema, "values.yaml": "hosts: [{name: a, port: 80}]\n"})
-	g.Expect(Manifests(input(c, nil))).To(BeEmpty())
+	g.Expect(NewRenderer().Manifests(input(c, nil))).To(BeEmpty())
 	c = chartOf(t, map[string]string{"values.schema.json": schema, "values.yaml": "hosts: [{name: a, port: 0}]\n"})
-	_, err := Manifests(input(c, nil))
+	_, err := NewRenderer().Manifests(input(c, nil))
 	g.Expect(err).To(MatchError(ContainSubstring("hosts.0.port")))
 }
 
@@ -65,8 +65,8 @@ func TestTheSchemaOfADependencyCountsForItsValues(t *testing.T) {
 		"charts/sub/Chart.yaml":         "apiVersion: v2\nname: sub\nversion: 0.1.0\n",
 		"charts/sub/values.schema.json": `{"properties": {"port": {"type": "integer"}}}`,
 	})
-	g.Expect(Manifests(input(c, values(t, "{sub: {port: 80}, port: any}")))).To(BeEmpty())
-	_, err := Manifests(input(c, values(t, "{sub: {port: http}}")))
+	g.Expect(NewRenderer().Manifests(input(c, values(t, "{sub: {port: 80}, port: any}")))).To(BeEmpty())
+	_, err := NewRenderer().Manifests(input(c, values(t, "{sub: {port: http}}")))
 	g.Expect(err).To(MatchError("invalid values: chart sub: port: got string, want integer"))
 	g.Expect(err).To(MatchError(ErrInvalidValues))
 }
@@ -99,7 +99,7 @@ func TestASchemaMayOnlyReferToItself(t *testing.T) {
 		} {
 			t.Run(name+", in chart "+chartName, func(t *testing.T) {
 				g := NewWithT(t)
-				_, err := Manifests(input(chartOf(t, files), values(t, "{sub: {a: 1}}")))
+				_, err := NewRenderer().Manifests(input(chartOf(t, files), values(t, "{sub: {a: 1}}")))
 				g.Expect(err).To(MatchError(And(
 					HavePrefix("values.schema.json of chart "+chartName+": "), ContainSubstring("a schema may only refer to itself, not to "))))
 				g.Expect(err).NotTo(MatchError(ErrInvalidValues), "other values mend nothing")
@@ -117,8 +117,8 @@ func TestTheWellKnownLanguagesOfSchemasAreAtHand(t *testing.T) {
 		t.Run(language, func(t *testing.T) {
 			g := NewWithT(t)
 			c := chartOf(t, map[string]string{"values.schema.json": `{"$schema": "` + language + `", "properties": {"a": {"type": "string"}}}`})
-			g.Expect(Manifests(input(c, values(t, "{a: b}")))).To(BeEmpty())
-			_, err := Manifests(input(c, values(t, "{a: 1}")))
+			g.Expect(NewRenderer().Manifests(input(c, values(t, "{a: b}")))).To(BeEmpty())
+			_, err := NewRenderer().Manifests(input(c, values(t, "{a: 1}")))
 			g.Expect(err).To(MatchError("invalid values: chart web: a: got number, want string"))
 		})
 	}
@@ -134,7 +134,7 @@ func TestASchemaThatIsNoneIsNamed(t *testing.T) {
 			g := NewWithT(t)
 			c := chartOf(t, map[string]string{"values.schema.json": text})
 			for range 2 { // the second answer is remembered
-				_, err := Manifests(input(c, nil))
+				_, err := NewRenderer().Manifests(input(c, nil))
 				g.Expect(err).To(MatchError(HavePrefix("values.schema.json of chart web: ")))
 			}
 		})
@@ -148,8 +148,8 @@ func TestTwoChartsOfOneNameHaveTheirOwnSchemas(t *testing.T) {
 	}
 	strings, numbers := withSchema("string"), withSchema("integer")
 	for range 2 {
-		g.Expect(Manifests(input(strings, values(t, "{a: text}")))).To(BeEmpty())
-		_, err := Manifests(input(numbers, values(t, "{a: text}")))
+		g.Expect(NewRenderer().Manifests(input(strings, values(t, "{a: text}")))).To(BeEmpty())
+		_, err := NewRenderer().Manifests(input(numbers, values(t, "{a: text}")))
 		g.Expect(err).To(MatchError("invalid values: chart web: a: got string, want integer"))
 	}
 }

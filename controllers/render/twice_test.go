@@ -31,7 +31,7 @@ func TestWhatIsNotTheSameTwiceIsNamed(t *testing.T) {
 func TestWhatIsTheSameTwiceIsRendered(t *testing.T) {
 	g := NewWithT(t)
 	in := inline(values(t, "{a: {b: [1, 0.5, null, text, {c: {}}]}}"), echo(".Values.a"), `{{/* at `+"{{ uuidv4 }}"+` */}}`, "# {{ uuidv4 }}, which is no object\n")
-	want, err := Manifests(in)
+	want, err := NewRenderer().Manifests(in)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(NewRenderer().Twice(in)).To(Equal(want))
 }
@@ -70,8 +70,8 @@ func TestDifference(t *testing.T) {
 
 func TestOutputIsBounded(t *testing.T) {
 	g := NewWithT(t)
-	_, err := Manifests(inline(nil, `{{ repeat 4000000 "#" }}`, `{{ repeat 200000 "#" }}`))
+	_, err := NewRenderer().Manifests(inline(nil, `{{ repeat 4000000 "#" }}`, `{{ repeat 200000 "#" }}`))
 	g.Expect(err).To(MatchError(ErrLimit))
 	g.Expect(err).To(MatchError("render limit: the templates render 4200000 bytes, and at most 4194304 are allowed"))
-	g.Expect(Manifests(inline(nil, `{{ repeat 4000000 "#" }}`))).To(BeEmpty())
+	g.Expect(NewRenderer().Manifests(inline(nil, `{{ repeat 4000000 "#" }}`))).To(BeEmpty())
 }

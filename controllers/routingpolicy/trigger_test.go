@@ -157,7 +157,7 @@ func TestMirrorsOfManyPoliciesDoNotGoAtOnce(t *testing.T) {
 // Templates and charts from elsewhere make of weights what they like; what is rendered with another one isn't known.
 func TestNothingIsRenderedWithAWeightThatCanNotBeRead(t *testing.T) {
 	unread := observed("v1", observe.Unknown, "Thing a can't be read")
-	unread.Unread, unread.WeightUnread = true, true
+	unread.WeightUnread = true
 	elsewhere := &iter8v1alpha1.ChartReference{Repository: "https://example.com", Name: "a"}
 	for name, test := range map[string]struct {
 		chart   *iter8v1alpha1.ChartReference

@@ -48,7 +48,7 @@ func TestChartsRenderWhatTheirGoldenFilesSay(t *testing.T) {
 			g := NewWithT(t)
 			g.Expect(in.Policy.Spec.Chart.Name).To(Equal(filepath.Base(filepath.Dir(in.output))))
 			input := in.input(t)
-			manifests, err := render.Manifests(input)
+			manifests, err := render.NewRenderer().Manifests(input)
 			g.Expect(err).NotTo(HaveOccurred())
 			g.Expect(input).To(Equal(in.input(t)), "rendering changes its input")
 
@@ -77,7 +77,7 @@ func TestNoStateOfTheVariantsChangesWhatChartsRender(t *testing.T) {
 			want, err := os.ReadFile(in.output)
 			g.Expect(err).NotTo(HaveOccurred(), "make golden writes it")
 			for _, available := range []bool{false, true} {
-				manifests, err := render.Manifests(in.input(t, weighted("httpbin-v2", available, 0), weighted("mirror", available, 1000)))
+				manifests, err := render.NewRenderer().Manifests(in.input(t, weighted("httpbin-v2", available, 0), weighted("mirror", available, 1000)))
 				g.Expect(err).NotTo(HaveOccurred())
 				g.Expect(string(marshal(t, manifests))).To(Equal(string(want)))
 			}
@@ -165,7 +165,7 @@ func (in *goldenCase) input(t *testing.T, variants ...render.Variant) render.Inp
 // renderFor renders a chart for values and no more.
 func renderFor(t *testing.T, chart, values string, apiVersions ...string) ([]*unstructured.Unstructured, error) {
 	t.Helper()
-	return render.Manifests(render.Input{
+	return render.NewRenderer().Manifests(render.Input{
 		Chart:       builtIn(t, chart),
 		Values:      object(t, []byte(values)),
 		Namespace:   "default",

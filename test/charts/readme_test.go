@@ -82,7 +82,7 @@ func TestTheAPIAcceptsThePoliciesOfREADMEs(t *testing.T) {
 
 			values, _, err := unstructured.NestedMap(policy.Object, "spec", "values")
 			g.Expect(err).NotTo(HaveOccurred())
-			_, err = render.Manifests(render.Input{Chart: builtIn(t, chart), Values: values, Namespace: "default", Policy: policy.GetName()})
+			_, err = render.NewRenderer().Manifests(render.Input{Chart: builtIn(t, chart), Values: values, Namespace: "default", Policy: policy.GetName()})
 			g.Expect(err).NotTo(HaveOccurred())
 		})
 	}

@@ -59,7 +59,7 @@ func TestSamplesRenderWhatGoldenFilesSay(t *testing.T) {
 			golden := goldenCases(t)[test.golden]
 			sample := readCase(t, golden.output, data)
 			sample.Policy.Namespace = golden.Policy.Namespace
-			manifests, err := render.Manifests(sample.input(t))
+			manifests, err := render.NewRenderer().Manifests(sample.input(t))
 			g.Expect(err).NotTo(HaveOccurred())
 			want, err := os.ReadFile(golden.output)
 			g.Expect(err).NotTo(HaveOccurred())

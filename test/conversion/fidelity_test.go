@@ -170,7 +170,7 @@ func compare(t *testing.T, routemap *iter8, result conversion.Result, combinatio
 	}
 	routemap.weigh(available, annotated)
 
-	manifests, err := render.Manifests(render.Input{
+	manifests, err := render.NewRenderer().Manifests(render.Input{
 		Templates: result.Policy.Spec.Templates,
 		Namespace: result.Policy.Namespace,
 		Policy:    result.Policy.Name,

@@ -45,7 +45,7 @@ func mirror(t testing.TB) render.Input {
 func BenchmarkInProcess(b *testing.B) {
 	in := mirror(b)
 	for b.Loop() {
-		if _, err := render.Manifests(in); err != nil {
+		if _, err := render.NewRenderer().Manifests(in); err != nil {
 			b.Fatal(err)
 		}
 	}

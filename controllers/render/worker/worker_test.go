@@ -54,7 +54,7 @@ func TestAWorkerRendersWhatTheOperatorWould(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
-			want, wantErr := render.Manifests(in)
+			want, wantErr := render.NewRenderer().Manifests(in)
 			request, err := render.NewRequest("sha256:full", in)
 			if in.Chart == nil {
 				request, err = render.NewRequest("", in)
