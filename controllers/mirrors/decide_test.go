@@ -90,6 +90,7 @@ func TestASubsetBelongsToTheVariantsWhosePodsAreInIt(t *testing.T) {
 	const (
 		inV2   = "subsets: [{name: v2, labels: {version: v2}}]"
 		inV9   = "subsets: [{name: v2, labels: {version: v9}}]"
+		inBoth = "subsets: [{name: v2, labels: {version: v1}}, {name: v2, labels: {version: v2}}]"
 		inHost = "host: reviews, "
 	)
 	shared := func(states ...State) []Variant {
@@ -133,6 +134,8 @@ func TestASubsetBelongsToTheVariantsWhosePodsAreInIt(t *testing.T) {
 		"none of a host that none lists":      {alone, "host: all, " + inV9, "all", []string{"v1", "v2", "other"}, nil},
 		"labels that its Pods get later":      {labeledLater, inHost + inV2, "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
 		"all of the host":                     {shared(Available), inHost + "subsets: [{name: v2}]", "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
+		"defined twice, for two variants":     {shared(Available), inHost + inBoth, "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
+		"twice, and one's workload is gone":   {gone, inHost + inBoth, "reviews", []string{"v1", "v2"}, []string{"v1", "v2"}},
 		"another subset":                      {shared(Available), inHost + "subsets: [{name: v3, labels: {version: v2}}]", "reviews", []string{"v1", "v2", "other"}, []string{"v1", "v2"}},
 		"another host":                        {shared(Available), "host: ratings, " + inV2, "reviews", []string{"v1", "v2", "other"}, []string{"v1", "v2"}},
 		"no rules that can be read":           {shared(Available), inHost + "subsets: v2", "reviews", []string{"v1", "v2", "other"}, []string{"v1", "v2"}},
