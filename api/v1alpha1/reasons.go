@@ -320,7 +320,7 @@ var Reasons = []Reason{
 
 	{ReasonOwnershipConflict, []string{applied}, Stalls,
 		"An object of that name exists and is not this policy's, so it is left alone.",
-		"Rename or delete it; if nothing controls it, hand it over, to be deleted with the policy: kubectl annotate --overwrite KIND NAME iter8.tools/adopt=true."},
+		"Rename or delete it; if nothing controls it, hand it over: kubectl annotate --overwrite KIND NAME iter8.tools/adopt=true."},
 	{ReasonAdoptionDiffers, []string{applied}, Stalls,
 		"An object was handed over (iter8.tools/adopt), and adopting it would change what clients get, so it is left alone. It is compared with what is rendered for it without mirrors, by a dry run; its own mirrors don't count.",
 		"Change the object or what is rendered until they say the same in the fields that the message lists; it is adopted then. Or take the annotation off, and have the policy render another name."},

@@ -292,6 +292,11 @@ type AppliedObject struct {
 	// +kubebuilder:validation:MaxLength=128
 	Digest string `json:"digest,omitempty"`
 
+	// adopted: the object was there before the policy, and was handed over to it. When it leaves the policy, or the policy goes, it stays,
+	// without mirrors.
+	// +optional
+	Adopted bool `json:"adopted,omitempty"`
+
 	// metadata is a digest of the labels and annotations that the object had after it was applied: sha256:….
 	// +optional
 	// +kubebuilder:validation:MaxLength=128

@@ -15,7 +15,7 @@ const conflict = `OwnershipConflict
   Used by:     RoutingPolicy Applied
   Meaning:     An object of that name exists and is not this policy's, so it is left alone.
   How it ends: Stalls. Only a change ends it: of the object, of one that it refers to, or outside of the cluster, for which a policy is looked at again with each spec.interval. An object that isn't Ready because of it is Stalled, unless something else of it is tried again.
-  What helps:  Rename or delete it; if nothing controls it, hand it over, to be deleted with the policy: kubectl annotate --overwrite KIND NAME iter8.tools/adopt=true.
+  What helps:  Rename or delete it; if nothing controls it, hand it over: kubectl annotate --overwrite KIND NAME iter8.tools/adopt=true.
 `
 
 func TestExplainAReason(t *testing.T) {

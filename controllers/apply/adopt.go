@@ -77,7 +77,7 @@ func (s *Step) refuse(why *Failure) { s.Action, s.refused = Refuse, why }
 func (r Request) unmirrored(step Step) *unstructured.Unstructured {
 	for _, m := range r.Ungated {
 		if m.GroupVersionKind().GroupKind() == step.Key.GroupKind && m.GetName() == step.Key.Name {
-			return mirrors.Without(claim(r.Owner, m))
+			return mirrors.Without(claim(r.Owner, m, true))
 		}
 	}
 	return mirrors.Without(step.Manifest)

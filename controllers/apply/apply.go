@@ -91,7 +91,7 @@ func (x *Executor) plan(request Request) ([]Step, error) {
 		step := &steps[i]
 		step.Watched = watched[step.Key.GroupKind]
 		switch {
-		case step.Action == Delete && x.Cache.notServed(step.Watched, namespace):
+		case step.Action.leaves() && x.Cache.notServed(step.Watched, namespace):
 			step.Action = Release // with its kind; what the cache has of it is old
 		case step.Action == Release && step.Existing == nil && x.Cache.State(step.Watched, namespace).Pending():
 			return nil, fmt.Errorf("it is not known yet whether %s %s stands", step.Key.Kind, step.Key.Name)

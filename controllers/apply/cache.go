@@ -152,7 +152,7 @@ func (c *Cache) Controlled(kind schema.GroupVersionKind, namespace string, polic
 	for _, o := range members {
 		if !o.existing.Terminating {
 			controlled = append(controlled, iter8v1alpha1.AppliedObject{
-				APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Name: o.Name, UID: o.existing.UID,
+				APIVersion: kind.GroupVersion().String(), Kind: kind.Kind, Name: o.Name, UID: o.existing.UID, Adopted: o.existing.staysAdopted(),
 			})
 		}
 	}

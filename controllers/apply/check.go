@@ -50,7 +50,7 @@ func (x *Executor) Check(request Request, all []*unstructured.Unstructured) (*Ch
 			if step.Stage != Interim && !check.appliedNow(step) {
 				check.others = append(check.others, step)
 			}
-		case Keep, Yield, Delete, Release, Hold:
+		case Keep, Yield, Delete, Orphan, Release, Hold:
 		}
 	}
 	return check, nil
@@ -123,7 +123,7 @@ func (c *Check) runOthers(ctx context.Context) (bool, *Failure) {
 func changes(steps []Step) []Step {
 	var changing []Step
 	for _, step := range steps {
-		if step.Stage != Interim && step.Action != Delete && len(step.Action.verbs()) > 0 {
+		if step.Stage != Interim && !step.Action.leaves() && len(step.Action.verbs()) > 0 {
 			changing = append(changing, step)
 		}
 	}

@@ -21,7 +21,7 @@ func conflict(owner Owner, step Step) *Failure {
 		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(
 			"%s, which does not belong to this policy, is being deleted; it is applied once that is gone", object)}
 	}
-	advice := fmt.Sprintf("rename or delete it, or hand it over, to be deleted with the policy, with the annotation %s: \"true\"", iter8v1alpha1.AdoptAnnotation)
+	advice := fmt.Sprintf("rename or delete it, or hand it over with the annotation %s: \"true\"", iter8v1alpha1.AdoptAnnotation)
 	if step.Existing.Controller != nil || owner.marksOther(step.Existing) {
 		advice = "rename or delete one of the two"
 	}

@@ -129,6 +129,14 @@ func (x *Executor) executeStep(ctx context.Context, client dynamic.Interface, ow
 			Message: fmt.Sprintf("%s %s is being deleted; it is applied again once it is gone", step.Key.Kind, step.Key.Name)}
 	case Hold:
 		return entry, nil
+	case Orphan:
+		if err := x.orphanAdopted(ctx, client, owner, step); err != nil {
+			return entry, &Failure{Reason: iter8v1alpha1.ReasonPruneFailed, Message: describe("taking mirrors out of", step, err), Err: err}
+		}
+		if step.Needed {
+			return entry, nil
+		}
+		return nil, nil
 	case Delete:
 		if err := x.deleteObject(ctx, client, owner, step); err != nil {
 			return entry, &Failure{Reason: iter8v1alpha1.ReasonPruneFailed, Message: describe("deleting", step, err), Err: err}
@@ -185,7 +193,7 @@ func (x *Executor) applyObject(ctx context.Context, client dynamic.Interface, st
 	x.fights.wrote(answer.GetUID(), answer.GetGeneration(), time.Now())
 	return &iter8v1alpha1.AppliedObject{
 		APIVersion: answer.GetAPIVersion(), Kind: answer.GetKind(), Name: answer.GetName(),
-		UID: answer.GetUID(), Generation: answer.GetGeneration(), Digest: step.Digest, Metadata: summarize(answer).existing.MetadataDigest(),
+		UID: answer.GetUID(), Generation: answer.GetGeneration(), Digest: step.Digest, Adopted: step.Entry.Adopted, Metadata: summarize(answer).existing.MetadataDigest(),
 	}, nil
 }
 

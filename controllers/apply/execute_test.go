@@ -66,6 +66,14 @@ func TestHowAnObjectIsApplied(t *testing.T) {
 			if test.uid == "" {
 				want.UID = "uid-of-web"
 			}
+			if test.action == Adopt {
+				want.Adopted = true
+				want.Digest, err = digestOf(withMark(owner, routeNamed("web"), "Orphan"))
+				w.Expect(err).NotTo(HaveOccurred())
+				// of [{"app":"web","app.kubernetes.io/managed-by":"iter8-operator","iter8.tools/policy-uid":"policy-uid"},
+				//     {"iter8.tools/deletion-policy":"Orphan","iter8.tools/policy":"policy","note":"kept"}]
+				want.Metadata = "sha256:4cf240faa45d5a2c48657102af82e7283100940b275caa30b1d336806285bb32"
+			}
 			w.Expect(result).To(Equal(Result{
 				Inventory: []iter8v1alpha1.AppliedObject{want}, Applied: map[Key]bool{routeKey: true},
 			}), "what the cluster answered is recorded")
@@ -143,7 +151,7 @@ func TestStepsThatCallNothing(t *testing.T) {
 
 func TestWhatAConflictIsSaidToBe(t *testing.T) {
 	const start, end = "HTTPRoute web exists and does not belong to this policy (", "), so it is left alone; "
-	const handOver = `rename or delete it, or hand it over, to be deleted with the policy, with the annotation iter8.tools/adopt: "true"`
+	const handOver = `rename or delete it, or hand it over with the annotation iter8.tools/adopt: "true"`
 	for name, test := range map[string]struct {
 		existing Existing
 		message  string

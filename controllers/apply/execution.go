@@ -41,10 +41,13 @@ type outcome struct {
 // pass returns the outcome of a step that isn't to be taken, nil for one that is.
 func (e *execution) pass(step Step) *outcome {
 	switch {
-	case step.Action == Delete:
+	case step.Action.leaves():
 		blocked := e.unfinished || len(e.result.Failures) > 0 && routes.DefinesSubsets(step.Key.GroupKind) || step.Spare && e.wanting == 0
 		if blocked {
 			return &outcome{entry: &step.Entry}
+		}
+		if step.Action == Orphan { // of which nothing is taken away
+			return nil
 		}
 		return e.passDelete(step)
 	case step.Stage == Final:
@@ -176,7 +179,7 @@ func (e *execution) add(step Step, o outcome) {
 	}
 	switch {
 	case step.Stage == Final, step.Action == Release:
-	case step.Action == Delete:
+	case step.Action.leaves():
 		e.countSpare(step, o)
 	default:
 		// What is kept whatever comes of it leaves nothing to wait for.

@@ -45,7 +45,7 @@ func interim(owner Owner, steps []Step) ([]Step, error) {
 			step.Action = Hold
 			continue
 		}
-		serving = claim(owner, serving)
+		serving = claim(owner, serving, step.Entry.Adopted)
 		digest, err := digestOf(serving)
 		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", step.Key.Kind, step.Key.Name, err)

@@ -67,6 +67,11 @@ func wroteMark(managed []metav1.ManagedFieldsEntry) bool {
 // Claimed reports whether an object says whose it is.
 func (e *Existing) Claimed() bool { return e.Controller != nil || e.Mark != nil }
 
+// claimedAs reports whether an object says whose it is as a manifest does: by an owner reference, or by a mark.
+func (e *Existing) claimedAs(manifest *unstructured.Unstructured) bool {
+	return e.Claimed() && (e.Controller != nil) == (len(manifest.GetOwnerReferences()) > 0)
+}
+
 // marksOther reports whether an object is marked as that of another policy which exists. A policy of the owner's name and another uid
 // doesn't.
 func (o Owner) marksOther(e *Existing) bool {
@@ -74,11 +79,11 @@ func (o Owner) marksOther(e *Existing) bool {
 }
 
 // claim returns a copy of a manifest with what makes it the policy's: an owner reference, or a mark where the garbage collector isn't to take
-// it, as where it is to be orphaned. A DestinationRule that defines subsets carries no owner reference: the
+// it, as where it is to be orphaned or was adopted. A DestinationRule that defines subsets carries no owner reference: the
 // garbage collector would take it before the VirtualService that names them.
-func claim(owner Owner, manifest *unstructured.Unstructured) *unstructured.Unstructured {
+func claim(owner Owner, manifest *unstructured.Unstructured, adopted bool) *unstructured.Unstructured {
 	switch {
-	case owner.Deletion == iter8v1alpha1.DeletionOrphan:
+	case adopted, owner.Deletion == iter8v1alpha1.DeletionOrphan:
 		return withMark(owner, manifest, iter8v1alpha1.DeletionOrphan)
 	case len(routes.Subsets(manifest, owner.Namespace)) > 0:
 		return withMark(owner, manifest, iter8v1alpha1.DeletionDelete)

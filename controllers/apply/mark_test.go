@@ -98,7 +98,7 @@ func TestOnlyRulesThatDefineSubsetsAreMarked(t *testing.T) {
 		"what names subsets":     {service(t, "web", "reviews", "v1"), false},
 		"a route":                {route(), false},
 	} {
-		claimed := claim(owner, test.manifest)
+		claimed := claim(owner, test.manifest, false)
 		if test.marked {
 			g.Expect(claimed.GetOwnerReferences()).To(BeEmpty(), name)
 			g.Expect(claimed.GetLabels()).To(HaveKeyWithValue("iter8.tools/policy-uid", "policy-uid"), name)
@@ -115,7 +115,7 @@ func TestWhatIsToStayIsMarkedWhateverItIs(t *testing.T) {
 	stays := owner
 	stays.Deletion = "Orphan"
 	for _, manifest := range []*unstructured.Unstructured{route(), rule(t, "rule", "reviews", "v1"), rule(t, "rule", "reviews"), service(t, "web", "reviews", "v1")} {
-		claimed := claim(stays, manifest)
+		claimed := claim(stays, manifest, false)
 		g.Expect(claimed.GetOwnerReferences()).To(BeEmpty(), manifest.GetKind())
 		g.Expect(claimed.GetLabels()).To(HaveKeyWithValue("iter8.tools/policy-uid", "policy-uid"), manifest.GetKind())
 		g.Expect(claimed.GetAnnotations()).To(And(HaveKeyWithValue("iter8.tools/policy", "policy"), HaveKeyWithValue("iter8.tools/deletion-policy", "Orphan")), manifest.GetKind())
@@ -138,7 +138,7 @@ func TestAMarkIsNotATemplatesToGive(t *testing.T) {
 	m := route()
 	m.SetLabels(map[string]string{"iter8.tools/policy-uid": "foreign"})
 	m.SetAnnotations(map[string]string{"iter8.tools/policy": "foreign", "iter8.tools/deletion-policy": "Delete"})
-	claimed := claim(owner, m)
+	claimed := claim(owner, m, false)
 	g.Expect(claimed.GetLabels()).To(Equal(map[string]string{"app.kubernetes.io/managed-by": "iter8-operator"}))
 	g.Expect(claimed.GetAnnotations()).To(BeEmpty())
 }

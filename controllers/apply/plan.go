@@ -87,6 +87,8 @@ const (
 	Wait
 	// Delete: it is the policy's, and isn't rendered any more.
 	Delete
+	// Orphan: it was adopted, and isn't rendered any more: it stays, without mirrors.
+	Orphan
 	// Release: the inventory lists it, but it is gone or another owner's.
 	Release
 	// Hold: it is the policy's, and stays as it is until the last step on it.
@@ -110,7 +112,7 @@ const (
 type Step struct {
 	Action Action
 	Key    Key
-	// Manifest to apply, with its owner; nil for Delete and Release.
+	// Manifest to apply, with its owner; nil for Delete, Orphan and Release.
 	Manifest *unstructured.Unstructured
 	// Digest of the manifest.
 	Digest string
@@ -122,7 +124,9 @@ type Step struct {
 	Watched schema.GroupVersionKind
 	// Stage of the change.
 	Stage Stage
-	// Spare is set for a Delete that is only to be tried in place of one that failed.
+	// Needed is set for an Orphan that stays listed, since a rule that is to go defines subsets which it names.
+	Needed bool
+	// Spare is set for a Delete or Orphan that is only to be tried in place of one that failed.
 	Spare bool
 	// until is how long a Yield lasts.
 	until time.Time
@@ -148,18 +152,9 @@ func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 	for _, m := range inOrder(manifests) {
 		key := Key{GroupKind: m.GroupVersionKind().GroupKind(), Name: m.GetName()}
 		wanted[key] = true
-		step := Step{Key: key, Manifest: claim(owner, m), Existing: lookup(key)}
-		var err error
-		if step.Digest, err = digestOf(step.Manifest); err != nil {
+		step, err := stepOn(owner, m, recorded[key], lookup(key))
+		if err != nil {
 			return nil, fmt.Errorf("%s %s: %w", key.Kind, key.Name, err)
-		}
-		entry := recorded[key]
-		step.Entry = iter8v1alpha1.AppliedObject{
-			APIVersion: m.GetAPIVersion(), Kind: m.GetKind(), Name: m.GetName(),
-			UID: entry.UID, Generation: entry.Generation, Digest: entry.Digest, Metadata: entry.Metadata,
-		}
-		if step.Action = decide(owner, step); step.Action == Update {
-			step.migrates = migrates(owner, step, m)
 		}
 		steps = append(steps, step)
 	}
@@ -169,10 +164,40 @@ func plan(owner Owner, manifests []*unstructured.Unstructured, inventory []iter8
 		step := Step{Key: key, Entry: entry, Existing: lookup(key), Action: Release}
 		if step.Existing != nil && owner.Owns(step.Existing, entry) {
 			step.Action = Delete
+			if owner.adopted(step.Existing, entry) {
+				step.Action = Orphan
+			}
 		}
 		steps = append(steps, step)
 	}
-	return interim(owner, steps)
+	return interim(owner, settleOrphans(owner, steps))
+}
+
+// stepOn returns the step on an object that is rendered.
+func stepOn(owner Owner, m *unstructured.Unstructured, entry iter8v1alpha1.AppliedObject, existing *Existing) (Step, error) {
+	step := Step{Key: Key{GroupKind: m.GroupVersionKind().GroupKind(), Name: m.GetName()}, Existing: existing,
+		Entry: iter8v1alpha1.AppliedObject{
+			APIVersion: m.GetAPIVersion(), Kind: m.GetKind(), Name: m.GetName(), Adopted: owner.adopted(existing, entry),
+			UID: entry.UID, Generation: entry.Generation, Digest: entry.Digest, Metadata: entry.Metadata,
+		}}
+	if err := step.claim(owner, m); err != nil {
+		return Step{}, err
+	}
+	switch step.Action = decide(owner, step); {
+	case step.Action == Update:
+		step.migrates = migrates(owner, step, m)
+	case step.Action == Adopt, step.Action == Create && step.Entry.Adopted:
+		step.Entry.Adopted = step.Action == Adopt // what is made anew is the policy's own
+		return step, step.claim(owner, m)
+	}
+	return step, nil
+}
+
+// claim sets what is to be applied of a manifest.
+func (s *Step) claim(owner Owner, manifest *unstructured.Unstructured) (err error) {
+	s.Manifest = claim(owner, manifest, s.Entry.Adopted)
+	s.Digest, err = digestOf(s.Manifest)
+	return err
 }
 
 // inOrder returns the manifests as they are to be applied.
@@ -217,7 +242,7 @@ func decide(owner Owner, step Step) Action {
 		}
 	case e.Terminating:
 		return Wait
-	case e.Claimed() && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
+	case e.claimedAs(step.Manifest) && step.Entry.UID == e.UID && step.Entry.Digest == step.Digest &&
 		// An object without a generation gives no sign of a change; applying it again is the only check.
 		e.Generation != 0 && step.Entry.Generation == e.Generation &&
 		containsAll(e.Labels, step.Manifest.GetLabels()) && containsAll(e.Annotations, step.Manifest.GetAnnotations()):

@@ -159,7 +159,7 @@ func TestWhatIsDoneAboutAManifest(t *testing.T) {
 			g.Expect(step.Existing).To(BeIdenticalTo(existing))
 			g.Expect(step.Entry.APIVersion).To(Equal(manifest.GetAPIVersion()), "the version that is rendered now")
 			if test.unlisted {
-				g.Expect(step.Entry).To(Equal(iter8v1alpha1.AppliedObject{APIVersion: manifest.GetAPIVersion(), Kind: "HTTPRoute", Name: "web"}))
+				g.Expect(step.Entry).To(Equal(iter8v1alpha1.AppliedObject{APIVersion: manifest.GetAPIVersion(), Kind: "HTTPRoute", Name: "web", Adopted: test.want == Adopt}))
 			} else {
 				g.Expect([]any{step.Entry.UID, step.Entry.Generation, step.Entry.Digest}).To(Equal([]any{entry.UID, entry.Generation, entry.Digest}), "what was recorded stays until something is applied")
 			}
@@ -176,11 +176,16 @@ func TestWhatIsDoneAboutAnObjectThatLeftTheRender(t *testing.T) {
 	}{
 		"it is ours":              {want: Delete},
 		"it is ours, and drifted": {existing: func(e *Existing) { e.Generation, e.Labels = 9, nil }, want: Delete},
-		"it is ours, and a crash came before it was noted": {entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, want: Delete},
-		"it was made again, and is ours":                   {existing: func(e *Existing) { e.UID = "other-uid" }, want: Delete},
-		"it was made again, and is another policy's":       {existing: func(e *Existing) { e.UID, e.Controller = "other-uid", controlledBy("other") }, want: Release},
-		"its owner reference was removed":                  {existing: func(e *Existing) { e.Controller = nil }, want: Delete},
-		"it is recorded in an older version of its kind":   {entry: func(e *iter8v1alpha1.AppliedObject) { e.APIVersion = "gateway.networking.k8s.io/v1beta1" }, want: Delete},
+		"it is ours, and a crash came before it was noted":     {entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, want: Delete},
+		"it was made again, and is ours":                       {existing: func(e *Existing) { e.UID = "other-uid" }, want: Delete},
+		"it was adopted":                                       {entry: func(e *iter8v1alpha1.AppliedObject) { e.Adopted = true }, existing: adoptedAs("Orphan"), want: Orphan},
+		"it was adopted, and a crash came before it was noted": {entry: func(e *iter8v1alpha1.AppliedObject) { e.UID, e.Generation, e.Digest = "", 0, "" }, existing: adoptedAs("Orphan"), want: Orphan},
+		"it was adopted, and the mark was taken off":           {entry: func(e *iter8v1alpha1.AppliedObject) { e.Adopted = true }, existing: func(e *Existing) { e.Controller, e.Spec = nil, []byte(mirroringSpec) }, want: Orphan},
+		"it was adopted, and is left already":                  {entry: func(e *iter8v1alpha1.AppliedObject) { e.Adopted = true }, existing: func(e *Existing) { e.Controller, e.Spec = nil, []byte(`{"rules": []}`) }, want: Release},
+		"it was adopted, and another took its place":           {entry: func(e *iter8v1alpha1.AppliedObject) { e.Adopted = true }, existing: func(e *Existing) { e.Controller, e.UID = nil, "other-uid" }, want: Release},
+		"it was made again, and is another policy's":           {existing: func(e *Existing) { e.UID, e.Controller = "other-uid", controlledBy("other") }, want: Release},
+		"its owner reference was removed":                      {existing: func(e *Existing) { e.Controller = nil }, want: Delete},
+		"it is recorded in an older version of its kind":       {entry: func(e *iter8v1alpha1.AppliedObject) { e.APIVersion = "gateway.networking.k8s.io/v1beta1" }, want: Delete},
 		"it is gone":                                        {gone: true, want: Release},
 		"it was planned, and never made":                    {gone: true, entry: func(e *iter8v1alpha1.AppliedObject) { e.UID = "" }, want: Release},
 		"another policy controls it":                        {existing: func(e *Existing) { e.Controller = controlledBy("other") }, want: Release},

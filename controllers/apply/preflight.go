@@ -38,13 +38,13 @@ func (x *Executor) preflight(ctx context.Context, account *Account, steps []Step
 	defer cancel()
 	var needed []right
 	var resources []schema.GroupResource
-	onlyDeletes := !slices.ContainsFunc(steps, func(s Step) bool { return s.Action != Delete && len(s.Action.verbs()) > 0 })
+	onlyDeletes := !slices.ContainsFunc(steps, func(s Step) bool { return !s.Action.leaves() && len(s.Action.verbs()) > 0 })
 	for _, step := range steps {
-		if step.Action == Delete && !onlyDeletes {
+		if step.Action.leaves() && !onlyDeletes {
 			continue
 		}
 		kind := schema.FromAPIVersionAndKind(step.Entry.APIVersion, step.Entry.Kind)
-		if step.Action == Delete {
+		if step.Action.leaves() {
 			kind = step.Watched
 		}
 		resource, err := x.resource(kind)
@@ -85,7 +85,7 @@ func (a Action) verbs() []string {
 	switch a {
 	case Create:
 		return []string{"create", "patch"} // server-side apply takes both where it creates
-	case Update, Adopt:
+	case Update, Adopt, Orphan:
 		return []string{"patch"}
 	case TakeOver:
 		return []string{"get", "patch"} // see takeFields

@@ -49,9 +49,9 @@ func makeRoom(inventory []iter8v1alpha1.AppliedObject, steps []Step) (room []Ste
 		can = fmt.Sprintf("has %d bytes", maxInventorySize)
 	}
 	room = listedSteps(inventory, steps)
-	for _, action := range []Action{Release, Delete} {
+	for _, action := range []Action{Release, Delete, Orphan} {
 		for _, step := range steps {
-			if step.Action != action {
+			if step.Action != action || step.Needed {
 				continue
 			}
 			if step.Spare = !isFull(); !step.Spare {
@@ -81,7 +81,7 @@ func listedSteps(inventory []iter8v1alpha1.AppliedObject, steps []Step) []Step {
 	}
 	for _, step := range steps {
 		switch {
-		case step.Action == Delete, step.Action == Release, step.Action == Conflict, step.Stage == Final:
+		case step.Action.leaves(), step.Action == Release, step.Action == Conflict, step.Stage == Final:
 		case !listed[step.Key]:
 			missing = append(missing, step.Manifest)
 		case needs(step):

@@ -100,7 +100,11 @@ func (w *world) answerPatch(action clienttesting.Action) (bool, runtime.Object, 
 		return true, nil, err
 	}
 	u := &unstructured.Unstructured{}
-	if err := utiljson.Unmarshal(patch.Patch, &u.Object); err != nil {
+	if patch.PatchType == types.JSONPatchType {
+		u.Object = map[string]any{} // of an edit the tests look at the patch only
+		u.SetName(patch.Name)
+		u.SetNamespace(patch.Namespace)
+	} else if err := utiljson.Unmarshal(patch.Patch, &u.Object); err != nil {
 		return true, nil, err
 	}
 	w.version++

@@ -3,7 +3,6 @@ package sweep
 import (
 	"context"
 	"encoding/json"
-	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -32,15 +31,7 @@ func (r *Reconciler) orphan(ctx context.Context, o Object, object *markedObject)
 	case live.GetUID() != object.UID || live.GetResourceVersion() != object.ResourceVersion:
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil // what is about to be shown may be another policy's
 	}
-	none := mirrors.Decide(mirrors.Input{Namespace: o.Namespace, Withheld: []mirrors.Withholding{{
-		Reason: iter8v1alpha1.ReasonWithdrawn, Message: "its policy is gone",
-	}}})
-	edit, _ := mirrors.Edit(live, none)
-	annotation := "/metadata/annotations/" + strings.ReplaceAll(iter8v1alpha1.DeletionPolicyAnnotation, "/", "~1")
-	patch := append(mirrors.Patch{
-		{Op: "test", Path: "/metadata/uid", Value: string(object.UID)},
-		{Op: "test", Path: "/metadata/resourceVersion", Value: object.ResourceVersion},
-	}, append(edit, mirrors.Operation{Op: "remove", Path: annotation})...)
+	patch := append(mirrors.Patch{{Op: "test", Path: "/metadata/resourceVersion", Value: object.ResourceVersion}}, apply.WithoutMirrors(live, true)...)
 	data, err := json.Marshal(patch)
 	if err != nil {
 		return ctrl.Result{}, err

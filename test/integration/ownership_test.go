@@ -42,7 +42,7 @@ func TestAForeignRouteIsLeftAloneByteForByteAndItsNameTakenOnceItIsGone(t *testi
 	policy := s.mirrorPolicy("httpbin-route", "httpbin")
 	s.create(s.httpbin(), policy)
 	s.Eventually(s.ready(policy)).Should(gomega.Equal("False OwnershipConflict: HTTPRoute httpbin exists and does not belong to this policy " +
-		`(its fields are managed by kubectl-create), so it is left alone; rename or delete it, or hand it over, to be deleted with the policy, with the annotation iter8.tools/adopt: "true"`))
+		`(its fields are managed by kubectl-create), so it is left alone; rename or delete it, or hand it over with the annotation iter8.tools/adopt: "true"`))
 	s.deploy("httpbin-v2")
 	s.Consistently(func() string { return s.bytes(theirs) }, "500ms").Should(gomega.Equal(before))
 	s.Expect(policy.Status.Applied).To(gomega.BeEmpty())
@@ -81,10 +81,15 @@ func TestARouteThatIsHandedOverIsAdoptedOnceThatChangesNothingForClients(t *test
 	s.Eventually(s.route("httpbin")).Should(mirrorTo("httpbin-v2"))
 	s.Expect(k8s.Get(s.Context(), s.key("httpbin"), theirs)).To(gomega.Succeed())
 	s.Expect(theirs.UID).To(gomega.Equal(uid))
-	s.Expect(metav1.GetControllerOf(theirs)).To(gomega.HaveField("UID", policy.UID))
+	s.Expect(theirs.OwnerReferences).To(gomega.BeEmpty(), "the garbage collector is to leave it")
+	s.Expect(theirs.Labels).To(gomega.HaveKeyWithValue("iter8.tools/policy-uid", string(policy.UID)))
+	s.Expect(policy.Status.Applied).To(gomega.ConsistOf(gomega.HaveField("Adopted", true)))
 
 	s.delete(policy)
-	s.Eventually(s.route("httpbin"), "60s").Should(gomega.BeNil())
+	s.Eventually(s.route("httpbin")).Should(mirrorTo(), "it was there before the policy")
+	s.Expect(k8s.Get(s.Context(), s.key("httpbin"), theirs)).To(gomega.Succeed())
+	s.Expect(theirs.UID).To(gomega.Equal(uid))
+	s.Expect(theirs.Spec.Rules[0].BackendRefs[0].Name).To(gomega.BeEquivalentTo("httpbin-v1"))
 }
 
 func TestOfTwoPoliciesThatRenderOneNameTheFirstHasItAndTheSecondInherits(t *testing.T) {
