@@ -96,27 +96,28 @@ func TestWhatIsRememberedIsAsItWasRendered(t *testing.T) {
 }
 
 func TestWhatIsNotWorthRememberingIsRenderedEveryTime(t *testing.T) {
-	for name, test := range map[string]struct {
-		in  Input
-		err bool
-	}{
-		"what fails":    {inline(nil, `{{ fail uuidv4 }}`), true},
-		"what is large": {inline(nil, "apiVersion: v1\nkind: A\nout: {{ uuidv4 }}\nfiller: "+strings.Repeat("x", largestRemembered)), false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := NewWithT(t)
-			m := NewMemory(NewRenderer())
-			first, firstErr := manifestsOf(m, "", test.in)
-			second, secondErr := manifestsOf(m, "", test.in)
-			if test.err {
-				g.Expect(firstErr).To(HaveOccurred())
-				g.Expect(secondErr).NotTo(MatchError(firstErr.Error()))
-			} else {
-				g.Expect(second[0].Object["out"]).NotTo(Equal(first[0].Object["out"]))
-			}
-			g.Expect(m.renders.Len()).To(BeZero())
-		})
+	g := NewWithT(t)
+	m := NewMemory(NewRenderer())
+	_, first := manifestsOf(m, "", inline(nil, `{{ fail uuidv4 }}`))
+	_, second := manifestsOf(m, "", inline(nil, `{{ fail uuidv4 }}`))
+	g.Expect(first).To(HaveOccurred())
+	g.Expect(second).NotTo(MatchError(first.Error()))
+	g.Expect(m.renders.Len()).To(BeZero())
+}
+
+func TestOfWhatIsLargeAFewAreRemembered(t *testing.T) {
+	g := NewWithT(t)
+	m := NewMemory(NewRenderer())
+	large := func(name string) any {
+		return remembered(t, m, "", inline(map[string]any{"name": name}, "apiVersion: v1\nkind: A\nmetadata: {name: a}\nout: {{ uuidv4 }}\nfiller: "+strings.Repeat("x", largestRemembered)))
 	}
+	first := large("a")
+	g.Expect(large("a")).To(Equal(first))
+	for _, name := range []string{"b", "c", "d", "e", "f", "g", "h", "i"} {
+		large(name)
+	}
+	g.Expect(large("a")).NotTo(Equal(first))
+	g.Expect(m.renders.Len()).To(BeZero())
 }
 
 func TestNothingRenderedIsRememberedToo(t *testing.T) {
@@ -145,4 +146,39 @@ func TestAMemoryIsForSeveralGoroutines(t *testing.T) {
 	}
 	all.Wait()
 	g.Expect(m.renders.Len()).To(Equal(1))
+}
+
+// late is a Worker that has one answer for each policy, and gives it only when it is asked again, as one in another process does where a
+// render takes longer than a moment.
+type late struct {
+	*Renderer
+	asked [32]byte
+}
+
+func (l *late) Render(request Request) ([]byte, error) {
+	if l.asked != request.Key {
+		l.asked = request.Key
+		return nil, ErrPending
+	}
+	l.asked = [32]byte{}
+	return l.Renderer.Render(request)
+}
+
+// What a policy renders now, and with every variant available, are looked at together.
+func TestLargeRendersOfOnePolicyDoNotPushEachOtherOut(t *testing.T) {
+	g := NewWithT(t)
+	m := NewMemory(&late{Renderer: NewRenderer()})
+	now := inline(nil, "apiVersion: v1\nkind: A\nmetadata: {name: a}\nfiller: "+strings.Repeat("x", 200<<10))
+	all := now
+	all.Policy, all.Variants = now.Policy, append([]Variant{}, now.Variants...)
+	all.Variants[1].Available = !all.Variants[1].Available
+	looks := 0
+	for both := false; !both && looks < 10; looks++ {
+		_, err := manifestsOf(m, "", now)
+		if err == nil {
+			_, err = manifestsOf(m, "", all)
+		}
+		both = err == nil
+	}
+	g.Expect(looks).To(Equal(3), "one for each answer, and the one that asks first")
 }
