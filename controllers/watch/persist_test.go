@@ -79,7 +79,8 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		inBubble(t, name, func(t *testing.T) {
 			g, tries := NewWithT(t), 0
 			err := persist(t.Context(), func() error {
-				if tries++; tries == 3 {
+				tries++
+				if tries == 3 {
 					return nil
 				}
 				return test.err
@@ -128,7 +129,8 @@ func TestAnInformersCallsPersistButForAStreamedList(t *testing.T) {
 		inBubble(t, name, func(t *testing.T) {
 			g, tries := NewWithT(t), 0
 			try := func() error {
-				if tries++; tries == 1 {
+				tries++
+				if tries == 1 {
 					return fault
 				}
 				return nil

@@ -78,7 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err != nil {
 		unconverted.WithLabelValues(req.Namespace, req.Name).Set(1)
 		r.tell(configMap, iter8v1alpha1.EventNotConverted, err.Error()+"; what it was converted to before stays")
-		return ctrl.Result{}, nil //nolint:nilerr // only another ConfigMap mends it, and its event comes by itself
+		return ctrl.Result{}, nil // only another ConfigMap mends it, and its event comes by itself
 	}
 	if len(result.Warnings) > 0 {
 		messages := make([]string, 0, len(result.Warnings))
