@@ -26,7 +26,8 @@ const (
 	capabilitiesInterval = time.Minute
 	unservedInterval     = 5 * time.Second
 	unservedDelay        = time.Second
-	// sharedAnswer is how long an answer, or that there is none, counts for others that ask: policies often ask at once.
+	// sharedAnswer is how long an answer, or that there is none, counts for others that ask: policies often ask at once. That a kind isn't served
+	// counts only for those who asked before the cluster was: what is forgotten for it may have come back since.
 	sharedAnswer = time.Second
 )
 
@@ -39,10 +40,10 @@ type Capabilities struct {
 	// unserved takes that a kind isn't served in the versions that policies know.
 	unserved chan struct{}
 
-	// asking is held while the cluster is asked, and guards answered, when it last did or failed to, and failure, why it failed.
-	asking   sync.Mutex
-	answered time.Time
-	failure  error
+	// asking is held while the cluster is asked, and guards when it last was, began, and did or failed to, answered, and failure, why it failed.
+	asking          sync.Mutex
+	began, answered time.Time
+	failure         error
 
 	mu    sync.Mutex
 	last  desired.Cluster
@@ -81,6 +82,7 @@ func (c *Capabilities) share(suffices func() bool) (desired.Cluster, error) {
 		defer c.mu.Unlock()
 		return c.last, c.failure
 	}
+	c.began = time.Now()
 	cluster, err := c.refresh()
 	c.answered, c.failure = time.Now(), err
 	return cluster, err
@@ -123,18 +125,26 @@ func (c *Capabilities) want(kind schema.GroupKind) {
 	}
 }
 
-// Ask asks the cluster in which versions it serves a kind, for what is too important to go by an answer of a minute ago; one of a second ago
-// counts.
+// Ask asks the cluster in which versions it serves a kind, for what is too important to go by an answer of a minute ago; that it serves it, by
+// one of a second ago, counts.
 func (c *Capabilities) Ask(kind schema.GroupKind) ([]string, error) {
 	c.mu.Lock()
 	c.want(kind)
 	c.mu.Unlock()
-	if _, err := c.share(func() bool { return c.knows(kind) }); err != nil {
+	asked := time.Now()
+	if _, err := c.share(func() bool { return c.serves(kind) || c.knows(kind) && c.began.After(asked) }); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.versions[kind], nil
+}
+
+// serves reports whether by the last answer a kind is served.
+func (c *Capabilities) serves(kind schema.GroupKind) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.versions[kind]) > 0
 }
 
 // knows reports whether the last answer was about a kind.
