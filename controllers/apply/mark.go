@@ -51,7 +51,7 @@ func wroteMark(managed []metav1.ManagedFieldsEntry) bool {
 	var ours []map[string]any
 	for _, entry := range managed {
 		var fields map[string]any
-		if entry.Manager != iter8v1alpha1.FieldManager || entry.Subresource != "" || entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.Raw, &fields) != nil {
+		if entry.Manager != iter8v1alpha1.FieldManager || entry.Subresource != "" || entry.FieldsV1 == nil || json.Unmarshal(entry.FieldsV1.GetRawBytes(), &fields) != nil {
 			continue
 		}
 		ours = append(ours, fields)

@@ -36,7 +36,7 @@ func written(t *testing.T, manager string, operation metav1.ManagedFieldsOperati
 	}
 	data, err := json.Marshal(all)
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
-	return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: data}}
+	return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(data))}
 }
 
 func TestAMarkCountsWhereTheOperatorWroteAllOfItAndTheSpec(t *testing.T) {

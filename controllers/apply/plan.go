@@ -188,7 +188,9 @@ func stepOn(owner Owner, m *unstructured.Unstructured, entry iter8v1alpha1.Appli
 		step.migrates = migrates(owner, step, m)
 	case step.Action == Adopt, step.Action == Create && step.Entry.Adopted:
 		step.Entry.Adopted = step.Action == Adopt // what is made anew is the policy's own
-		return step, step.claim(owner, m)
+		if err := step.claim(owner, m); err != nil {
+			return Step{}, err
+		}
 	}
 	return step, nil
 }

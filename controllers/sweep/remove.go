@@ -20,6 +20,8 @@ import (
 const (
 	// callTimeout is how long the apiserver may take for a call, which asks admission webhooks of up to 30 seconds.
 	callTimeout = 35 * time.Second
+	// followRetry is how soon the cluster is asked again what it serves, where it didn't say.
+	followRetry = 5 * time.Second
 	// conflictRetry is how soon an object is seen to again that was written meanwhile, and refusedRetry one that the operator may not write.
 	conflictRetry = time.Second
 	refusedRetry  = 10 * time.Minute

@@ -82,7 +82,11 @@ func New(ctx context.Context, options Options) *Reconciler {
 // Reconcile sees to an object whose policy is gone.
 func (r *Reconciler) Reconcile(ctx context.Context, o Object) (ctrl.Result, error) {
 	if o == everything {
-		return ctrl.Result{}, r.follow()
+		if err := r.follow(); err != nil {
+			ctrl.LoggerFrom(ctx).Info("It isn't known yet what the cluster serves", "error", err.Error())
+			return ctrl.Result{RequeueAfter: followRetry}, nil
+		}
+		return ctrl.Result{}, nil
 	}
 	object := r.get(o)
 	if object == nil || object.mark == nil || object.terminating {

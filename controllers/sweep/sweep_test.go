@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -160,19 +161,19 @@ func TestWithoutVirtualServicesNothingNamesARule(t *testing.T) {
 func TestWhatComesOfADeletion(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer  error
-		again   bool
+		again   time.Duration
 		problem string
 	}{
 		"it is gone already":           {answer: apierrors.NewNotFound(rules.GroupResource(), "rule")},
-		"it was written meanwhile":     {answer: apierrors.NewConflict(rules.GroupResource(), "rule", errors.New("Precondition failed")), again: true},
-		"the operator lacks the right": {answer: apierrors.NewForbidden(rules.GroupResource(), "rule", errors.New("no")), again: true},
+		"it was written meanwhile":     {answer: apierrors.NewConflict(rules.GroupResource(), "rule", errors.New("Precondition failed")), again: time.Second},
+		"the operator lacks the right": {answer: apierrors.NewForbidden(rules.GroupResource(), "rule", errors.New("no")), again: 10 * time.Minute},
 		"the apiserver fails":          {answer: errors.New("no answer"), problem: "no answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
 			w := newWorld(t, nil, nil)
 			result, err := w.reconciler.wrote(t.Context(), theRule, test.answer)
-			g.Expect(result.RequeueAfter > 0).To(Equal(test.again))
+			g.Expect(result.RequeueAfter).To(Equal(test.again))
 			if test.problem == "" {
 				g.Expect(err).NotTo(HaveOccurred())
 				return

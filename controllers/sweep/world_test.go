@@ -176,6 +176,6 @@ func marked(t *testing.T, u *unstructured.Unstructured, name, uid string) *unstr
 	}})
 	NewWithT(t).Expect(err).NotTo(HaveOccurred())
 	u.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "iter8-operator", Operation: metav1.ManagedFieldsOperationApply,
-		FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: fields}}})
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(string(fields))}})
 	return u
 }
