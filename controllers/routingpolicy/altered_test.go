@@ -305,10 +305,10 @@ func TestAMirrorThatOthersPutBack(t *testing.T) {
 			w.Expect(w.mirrors(t)).To(Equal(test.mirrors))
 
 			at := now.Time
-			for _, wait := range []time.Duration{2, 4} {
-				w.clockAt(at.Add(wait*time.Second - 1))
+			for _, wait := range []time.Duration{2 * time.Second, 4 * time.Second} {
+				w.clockAt(at.Add(wait - 1))
 				w.reconcile(t)
-				at = at.Add(wait * time.Second)
+				at = at.Add(wait)
 				w.clockAt(at)
 				_, _ = w.reconcileOnce(t)
 				w.Expect(w.written()).To(Equal(test.later), "tried again")
@@ -335,9 +335,9 @@ func TestWhatOthersPutBackIsTakenOutEverLessOften(t *testing.T) {
 	m := iter8v1alpha1.Mirror{Route: "HTTPRoute/web", To: "web-v2:80", State: iter8v1alpha1.MirrorUnconfirmed, Reason: iter8v1alpha1.ReasonAltered, Since: &now}
 	g.Expect(r.untilPutOut(s, m)).To(Equal(2*time.Second), "by a process that knows of no try")
 	s.edited["HTTPRoute/web"], s.mirrors = true, []iter8v1alpha1.Mirror{m}
-	for _, wait := range []time.Duration{2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600} {
+	for _, seconds := range []int{2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600} {
 		r.countPutBacks(s)
-		g.Expect(r.untilPutOut(s, m)).To(Equal(wait * time.Second))
+		g.Expect(r.untilPutOut(s, m)).To(Equal(time.Duration(seconds) * time.Second))
 	}
 	s.edited = map[string]bool{}
 	r.countPutBacks(s)

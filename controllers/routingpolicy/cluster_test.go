@@ -99,7 +99,7 @@ func (w *world) apply(patch clienttesting.PatchActionImpl) (bool, runtime.Object
 	u.SetUID("uid-of-" + types.UID(patch.Name))
 	u.SetManagedFields([]metav1.ManagedFieldsEntry{{
 		Manager: "iter8-operator", Operation: metav1.ManagedFieldsOperationApply, APIVersion: u.GetAPIVersion(), FieldsType: "FieldsV1",
-		FieldsV1: &metav1.FieldsV1{Raw: []byte(markFields)},
+		FieldsV1: metav1.NewFieldsV1(markFields),
 	}})
 	return w.store(u)
 }
