@@ -72,6 +72,8 @@ type Reconciler struct {
 	AllowCrossNamespace bool
 
 	written ownwrites.Cache[*iter8v1alpha1.RoutingPolicy]
+	// foreign spaces out how often statuses that others wrote are put right.
+	foreign ownwrites.Pacer
 	// lookups are of the Services that clients are to be sent to.
 	lookups  lookups
 	parents  parentLookups
@@ -190,6 +192,7 @@ func (s *scope) run(ctx context.Context, phases ...phase) outcome {
 // unfollow forgets a policy that is gone.
 func (r *Reconciler) unfollow(policy types.NamespacedName) {
 	r.written.Forget(policy)
+	r.foreign.Forget(policy)
 	r.lookups.keep(policy, nil)
 	r.parents.keep(policy, nil)
 	r.unknowns.set(policy, "", nil)

@@ -306,6 +306,25 @@ func TestTheEchoOfAStatusDoesNotWakeThePolicy(t *testing.T) {
 	g.Expect(changed.Delete(event.DeleteEvent{Object: after})).To(BeTrue())
 }
 
+func TestAStatusThatAnotherKeepsWritingIsPutRightEverySoOften(t *testing.T) {
+	g := NewWithT(t)
+	at := now.Time
+	var later []time.Duration
+	r := &Reconciler{
+		now:          func() time.Time { return at },
+		enqueueAfter: func(_ ctrl.Request, delay time.Duration) { later = append(later, delay) },
+	}
+	before, after := aPolicy(), aPolicy()
+	after.Status.MirrorTargets = "v9:80"
+	written := event.UpdateEvent{ObjectOld: before, ObjectNew: after}
+	g.Expect(r.specChanged().Update(written)).To(BeTrue())
+	at = at.Add(time.Second)
+	g.Expect(r.specChanged().Update(written)).To(BeFalse())
+	g.Expect(later).To(Equal([]time.Duration{4 * time.Second}))
+	after.Generation++
+	g.Expect(r.specChanged().Update(written)).To(BeTrue(), "a change of the spec doesn't wait")
+}
+
 func TestPoliciesAreListedByName(t *testing.T) {
 	w := newWorld(t, templated("web"))
 	w.Expect(w.reconciler.list(t.Context())).To(HaveExactElements(client.ObjectKeyFromObject(aPolicy())))

@@ -68,9 +68,19 @@ func (r *Reconciler) specChanged() predicate.Predicate {
 		foreign := !sameStatus(before, shown) && !r.written.IsEcho(shown, sameStatus)
 		r.written.Observe(shown)
 		const annotation = iter8v1alpha1.ReconcileAnnotation
-		return foreign || predicate.GenerationChangedPredicate{}.Update(e) || predicate.LabelChangedPredicate{}.Update(e) ||
+		return foreign && r.putsRightNow(client.ObjectKeyFromObject(shown)) || predicate.GenerationChangedPredicate{}.Update(e) || predicate.LabelChangedPredicate{}.Update(e) ||
 			e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation]
 	}}
+}
+
+// putsRightNow reports whether a status that another wrote is to be put right at once. It is later where that was done a moment ago.
+func (r *Reconciler) putsRightNow(policy types.NamespacedName) bool {
+	delay := r.foreign.Delay(policy, r.clock())
+	if delay > 0 && r.enqueueAfter != nil {
+		r.enqueueAfter(ctrl.Request{NamespacedName: policy}, delay)
+		return false
+	}
+	return true
 }
 
 // lives reports whether a policy is in the cache.

@@ -48,6 +48,8 @@ type Reconciler struct {
 	Resync time.Duration
 
 	written ownwrites.Cache[*iter8v1alpha1.Subject]
+	// pace spaces out how often statuses that others wrote are put right.
+	pace ownwrites.Pacer
 }
 
 // Reconcile observes a Subject's variants and writes its status where that says something else.
@@ -56,6 +58,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Client.Get(ctx, req.NamespacedName, cached); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.written.Forget(req.NamespacedName)
+			r.pace.Forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -115,7 +118,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, options controller.Optio
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
 			if r.foreign(e.ObjectOld.(*iter8v1alpha1.Subject), e.ObjectNew.(*iter8v1alpha1.Subject)) {
-				enqueue(queue, client.ObjectKeyFromObject(e.ObjectNew))
+				subject := client.ObjectKeyFromObject(e.ObjectNew)
+				queue.AddAfter(ctrl.Request{NamespacedName: subject}, max(reportDelay, r.pace.Delay(subject, time.Now())))
 			}
 		},
 	}
