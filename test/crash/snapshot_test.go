@@ -46,6 +46,9 @@ func strip(value any) {
 		for _, key := range []string{"resourceVersion", "creationTimestamp", "lastTransitionTime", "since", "time", "digest", "checked", "inputs"} {
 			delete(v, key)
 		}
+		if _, isDigest := v["metadata"].(string); isDigest { // of labels that have the policy's uid
+			delete(v, "metadata")
+		}
 		for _, inner := range v {
 			strip(inner)
 		}
