@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -157,10 +158,17 @@ func testTakeover(s *scene) {
 // inCaches is what a standby has in its caches: all but the routing objects.
 var inCaches = []string{"subjects", "routingpolicies", "services", "deployments", "endpointslices"}
 
-// reads returns the resources that the replica has listed or watched since a moment.
+// isSweep recognizes the watch of what policies that are gone have left, by its label: nothing waits for it.
+func isSweep(r env.Request) bool {
+	return strings.Contains(r.URI, "labelSelector=iter8.tools%2Fpolicy-uid")
+}
+
+// reads returns the resources that the replica has listed or watched since a moment, for what it does about policies.
 func (r *replica) reads(since time.Time) []string {
 	resources := []string{}
-	for _, read := range r.proxy.Requests(func(r env.Request) bool { return r.Time.After(since) && (r.Verb == "list" || r.Verb == "watch") }) {
+	for _, read := range r.proxy.Requests(func(r env.Request) bool {
+		return r.Time.After(since) && (r.Verb == "list" || r.Verb == "watch") && !isSweep(r)
+	}) {
 		if !slices.Contains(resources, read.Resource) {
 			resources = append(resources, read.Resource)
 		}
