@@ -77,6 +77,8 @@ func (w *world) patch(action clienttesting.Action) (bool, runtime.Object, error)
 	switch {
 	case patch.PatchType == types.JSONPatchType:
 		return w.edit(patch)
+	case patch.PatchType == types.MergePatchType:
+		return w.merge(patch)
 	case len(patch.PatchOptions.DryRun) > 0:
 		u := &unstructured.Unstructured{}
 		if err := w.note("dry-run", patch.Name); err != nil {
@@ -132,6 +134,26 @@ func (w *world) edit(patch clienttesting.PatchActionImpl) (bool, runtime.Object,
 	after, err := operations.Apply(before)
 	if err != nil {
 		return true, nil, apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", err.Error(), 0, false)
+	}
+	u := &unstructured.Unstructured{}
+	if err := utiljson.Unmarshal(after, &u.Object); err != nil {
+		return true, nil, err
+	}
+	return w.store(u)
+}
+
+// merge merges a patch that names the object's uid.
+func (w *world) merge(patch clienttesting.PatchActionImpl) (bool, runtime.Object, error) {
+	if err := w.note("merge", patch.Name); err != nil {
+		return true, nil, err
+	}
+	before, err := w.object(patch.GetResource(), patch.Name).MarshalJSON()
+	if err != nil {
+		return true, nil, err
+	}
+	after, err := jsonpatch.MergePatch(before, patch.Patch)
+	if err != nil {
+		return true, nil, err
 	}
 	u := &unstructured.Unstructured{}
 	if err := utiljson.Unmarshal(after, &u.Object); err != nil {

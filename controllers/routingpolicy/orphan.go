@@ -3,8 +3,13 @@ package routingpolicy
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
@@ -16,9 +21,10 @@ func (r *Reconciler) orphan(ctx context.Context, s *scope) {
 	if !s.orphans() || s.suspended != "" {
 		return
 	}
-	for _, o := range r.standing(s) {
+	for _, o := range r.owned(s) {
 		mark := o.existing.Mark
-		if o.existing.Terminating || o.existing.Controller == nil && mark != nil && mark.Deletion == iter8v1alpha1.DeletionOrphan {
+		marked := o.existing.Controller == nil && mark != nil && (mark.Deletion == iter8v1alpha1.DeletionOrphan || s.abandons())
+		if o.existing.Terminating || marked {
 			continue
 		}
 		failure := r.Executor.Orphan(ctx, s.owner(), apply.Edit{Kind: o.kind, Object: o.name, UID: o.existing.UID, Accounts: r.accounts(s)})
@@ -32,4 +38,69 @@ func (r *Reconciler) orphan(ctx context.Context, s *scope) {
 		s.fail(iter8v1alpha1.ConditionApplied, reason, errors.New(failure.Message))
 		s.inputs = "" // for the next reconcile to look at what stands
 	}
+}
+
+// owned returns the policy's objects in the cluster, also those that only the inventory says are its own any more.
+func (r *Reconciler) owned(s *scope) []standing {
+	inventory := s.inventory()
+	watched := r.watchedVersions(s, inventory)
+	var owned []standing
+	for _, entry := range inventory {
+		kind, name := watched[apply.KeyOf(entry).GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name}
+		if existing := r.Routes.Get(kind, name); existing != nil && s.owner().Owns(existing, entry) {
+			owned = append(owned, standing{kind: kind, name: name, existing: existing})
+		}
+	}
+	return owned
+}
+
+// abandoned are policies that were deleted without what they own. The garbage collector may be through with one before its objects are marked.
+type abandoned struct {
+	mu       sync.Mutex
+	policies map[types.NamespacedName]*iter8v1alpha1.RoutingPolicy
+}
+
+func abandons(policy *iter8v1alpha1.RoutingPolicy) bool {
+	return !policy.DeletionTimestamp.IsZero() && slices.Contains(policy.Finalizers, metav1.FinalizerOrphanDependents)
+}
+
+// observe keeps what the cache shows of a policy that is deleted without what it owns.
+func (a *abandoned) observe(shown *iter8v1alpha1.RoutingPolicy) {
+	if !abandons(shown) {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.policies == nil {
+		a.policies = map[types.NamespacedName]*iter8v1alpha1.RoutingPolicy{}
+	}
+	a.policies[types.NamespacedName{Namespace: shown.Namespace, Name: shown.Name}] = shown
+}
+
+// get returns a policy that was kept, nil for any other.
+func (a *abandoned) get(name types.NamespacedName) *iter8v1alpha1.RoutingPolicy {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.policies[name]
+}
+
+func (a *abandoned) forget(name types.NamespacedName) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.policies, name)
+}
+
+// leave marks what a policy that is gone has abandoned, so that its mirrors are taken out. Nothing remembers it over a restart.
+func (r *Reconciler) leave(ctx context.Context, policy *iter8v1alpha1.RoutingPolicy) (ctrl.Result, error) {
+	s := newScope(policy, r.clock())
+	if r.followRoutes(ctx, s) == hold {
+		return ctrl.Result{}, nil // it comes back once they are known
+	}
+	r.orphan(ctx, s)
+	result, err := s.end()
+	if err == nil && s.due.IsZero() {
+		r.abandoned.forget(s.name())
+		r.unfollow(s.name())
+	}
+	return result, err
 }

@@ -71,7 +71,8 @@ type Reconciler struct {
 	// AllowCrossNamespace lets a policy refer to a Subject of another namespace.
 	AllowCrossNamespace bool
 
-	written ownwrites.Cache[*iter8v1alpha1.RoutingPolicy]
+	written   ownwrites.Cache[*iter8v1alpha1.RoutingPolicy]
+	abandoned abandoned
 	// foreign spaces out how often statuses that others wrote are put right.
 	foreign ownwrites.Pacer
 	// lookups are of the Services that clients are to be sent to.
@@ -92,9 +93,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	cached := &iter8v1alpha1.RoutingPolicy{}
 	if err := r.Client.Get(ctx, req.NamespacedName, cached); err != nil {
 		if apierrors.IsNotFound(err) {
+			if left := r.abandoned.get(req.NamespacedName); left != nil {
+				return r.leave(ctx, left)
+			}
 			r.unfollow(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if left := r.abandoned.get(req.NamespacedName); left != nil && left.UID != cached.UID {
+		if _, err := r.leave(ctx, left); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
 	policy := r.written.Latest(cached)
 	s := newScope(policy, r.clock())

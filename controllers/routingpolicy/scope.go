@@ -194,8 +194,11 @@ func (s *scope) deleted() bool { return !s.policy.DeletionTimestamp.IsZero() }
 
 // orphans reports whether what is applied is to stay when the policy is gone.
 func (s *scope) orphans() bool {
-	return s.policy.Spec.DeletionPolicy == iter8v1alpha1.DeletionOrphan
+	return s.policy.Spec.DeletionPolicy == iter8v1alpha1.DeletionOrphan || s.abandons()
 }
+
+// abandons reports whether the policy is being deleted without what it owns: kubectl delete --cascade=orphan.
+func (s *scope) abandons() bool { return abandons(s.policy) }
 
 func (s *scope) owner() apply.Owner {
 	return apply.Owner{Namespace: s.policy.Namespace, Name: s.policy.Name, UID: s.policy.UID,

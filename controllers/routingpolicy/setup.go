@@ -67,6 +67,7 @@ func (r *Reconciler) specChanged() predicate.Predicate {
 		before, shown := e.ObjectOld.(*iter8v1alpha1.RoutingPolicy), e.ObjectNew.(*iter8v1alpha1.RoutingPolicy)
 		foreign := !sameStatus(before, shown) && !r.written.IsEcho(shown, sameStatus)
 		r.written.Observe(shown)
+		r.abandoned.observe(shown)
 		const annotation = iter8v1alpha1.ReconcileAnnotation
 		return foreign && r.putsRightNow(client.ObjectKeyFromObject(shown)) || predicate.GenerationChangedPredicate{}.Update(e) || predicate.LabelChangedPredicate{}.Update(e) ||
 			e.ObjectOld.GetAnnotations()[annotation] != e.ObjectNew.GetAnnotations()[annotation]

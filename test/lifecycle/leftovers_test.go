@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -174,6 +175,21 @@ func (m *mesh) policies() (int, error) {
 	return len(all.Items), err
 }
 
+// mirroring polls how many VirtualServices have a mirror.
+func (m *mesh) mirroring() (int, error) {
+	all, err := m.dynamic.Resource(virtualServices).Namespace(metav1.NamespaceDefault).List(m.Context(), metav1.ListOptions{})
+	if err != nil {
+		return 0, err
+	}
+	mirroring := 0
+	for _, o := range all.Items {
+		if strings.Contains(fmt.Sprint(o.Object["spec"]), "mirror:") {
+			mirroring++
+		}
+	}
+	return mirroring, nil
+}
+
 func TestNoRuleGoesBeforeTheVirtualServiceThatNamesIt(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t)
@@ -192,6 +208,9 @@ func TestNoRuleGoesBeforeTheVirtualServiceThatNamesIt(t *testing.T) {
 				services = "100, 0 owned"
 			}
 			m.Eventually(m.count(virtualServices), batchTime).Should(Equal(services))
+			if propagation == metav1.DeletePropagationOrphan && !down {
+				m.Eventually(m.mirroring, batchTime).Should(BeZero())
+			}
 			if down {
 				m.Expect(m.count(destinationRules)()).To(Equal("100, 0 owned"))
 				m.operator = m.start()

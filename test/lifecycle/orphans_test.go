@@ -95,6 +95,11 @@ func TestWhatIsOrphanedStaysWithoutMirrors(t *testing.T) {
 	m.operator = m.start()
 	m.Eventually(m.stands("down")).Should(Equal(standing{Route: "down"}))
 
+	m.Logf("a policy that owns its objects is deleted without them")
+	create(m.policy("abandoned"))
+	m.kubectl("delete", "routingpolicy", "abandoned", "--cascade=orphan")
+	m.Eventually(m.stands("abandoned")).Should(Equal(standing{Route: "abandoned"}))
+
 	m.Logf("to and fro: one write of each object")
 	create(m.policy("changes"))
 	for _, step := range []struct {

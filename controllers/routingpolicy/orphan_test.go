@@ -1,0 +1,77 @@
+package routingpolicy
+
+import (
+	"testing"
+
+	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+
+	"iter8.tools/operator/controllers/apply"
+)
+
+// abandon deletes the policy as kubectl delete --cascade=orphan does, and has the event of that come.
+func (w *world) abandon(t *testing.T) {
+	t.Helper()
+	before := w.policy(t)
+	policy := before.DeepCopy()
+	policy.Finalizers = []string{"orphan"}
+	w.Expect(w.client.Update(t.Context(), policy)).To(Succeed())
+	w.Expect(w.client.Delete(t.Context(), policy)).To(Succeed())
+	w.reconciler.specChanged().Update(event.UpdateEvent{ObjectOld: before, ObjectNew: w.policy(t)})
+}
+
+// collect ends that: the garbage collector has taken its owner references off, and the policy is gone.
+func (w *world) collect(t *testing.T) {
+	t.Helper()
+	web := w.object(httpRoutes, "web").DeepCopy()
+	web.SetOwnerReferences(nil)
+	_, _, err := w.store(web)
+	w.Expect(err).NotTo(HaveOccurred())
+	policy := w.policy(t)
+	policy.Finalizers = nil
+	w.Expect(client.IgnoreNotFound(w.client.Update(t.Context(), policy))).To(Succeed())
+}
+
+// markOf returns what the route says of what is to become of it.
+func (w *world) markOf(name string) string {
+	web := w.object(httpRoutes, name)
+	w.Expect(web.GetOwnerReferences()).To(BeEmpty())
+	return web.GetLabels()["iter8.tools/policy-uid"] + " " + web.GetAnnotations()["iter8.tools/policy"] + " " + web.GetAnnotations()["iter8.tools/deletion-policy"]
+}
+
+const markedAsOrphan = "policy-uid policy Orphan"
+
+func TestWhatAPolicyAbandonsIsMarked(t *testing.T) {
+	t.Run("before the garbage collector is through", func(t *testing.T) {
+		w := newMirrored(t)
+		w.abandon(t)
+		_, err := w.reconcileOnce(t)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Expect(w.markOf("web")).To(Equal(markedAsOrphan))
+	})
+	t.Run("after that: the garbage collector was quicker", func(t *testing.T) {
+		w := newMirrored(t)
+		w.abandon(t)
+		w.answer("merge web", apierrors.NewConflict(httpRoutes.GroupResource(), "web", nil))
+		_, err := w.reconcileOnce(t)
+		w.Expect(err).To(HaveOccurred())
+
+		w.collect(t)
+		kind := httpRoutes.GroupVersion().WithKind("HTTPRoute")
+		w.Eventually(func() *apply.Existing { return w.reconciler.Routes.Get(kind, nameIn("web")) }).Should(HaveField("Controller", BeNil()))
+		_, err = w.reconcileOnce(t)
+		w.Expect(err).To(HaveOccurred(), "it is tried again")
+
+		w.answer("merge web", nil)
+		_, err = w.reconcileOnce(t)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Expect(w.markOf("web")).To(Equal(markedAsOrphan))
+		w.Expect(w.reconciler.abandoned.policies).To(BeEmpty())
+		w.written()
+		_, err = w.reconcileOnce(t)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Expect(w.written()).To(BeEmpty())
+	})
+}
