@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
@@ -17,7 +18,9 @@ import (
 func (x *Executor) Orphan(ctx context.Context, owner Owner, edit Edit) *Failure {
 	var err error
 	for _, account := range edit.Accounts {
-		if err = x.orphan(ctx, account, owner, edit); !refused(err) {
+		// The garbage collector writes the object just then, where the policy was deleted without it.
+		err = retry.RetryOnConflict(retry.DefaultRetry, func() error { return x.orphan(ctx, account, owner, edit) })
+		if !refused(err) {
 			break
 		}
 	}
