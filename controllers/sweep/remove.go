@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,6 +16,7 @@ import (
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
 	"iter8.tools/operator/controllers/routes"
+	"iter8.tools/operator/controllers/watch"
 )
 
 const (
@@ -60,7 +62,7 @@ func (r *Reconciler) lives(ctx context.Context, namespace string, mark *apply.Ma
 // namespace is read past the cache before, which may be about to show another VirtualService.
 func (r *Reconciler) remove(ctx context.Context, o Object, rule *markedObject) (ctrl.Result, error) {
 	r.await(o, rule.subsets)
-	if users, known := r.allUsers(); !known || r.isNeeded(ctx, rule, users) {
+	if users, known := r.allUsers(o.Namespace); !known || r.isNeeded(ctx, rule, users) {
 		return ctrl.Result{}, nil // an event tells
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -102,17 +104,36 @@ func (r *Reconciler) wrote(ctx context.Context, o Object, err error) (ctrl.Resul
 	}
 }
 
-// allUsers returns what is known of all objects that name or define subsets, and reports whether that is all there are.
-func (r *Reconciler) allUsers() ([]*user, bool) {
+// allUsers returns what is known of all objects that name or define subsets, and reports whether that is enough to delete a rule of a namespace.
+// Another one of those that are listed, which the operator may not read any more, as after its end, counts by what was read before: it
+// stops no other.
+func (r *Reconciler) allUsers(namespace string) ([]*user, bool) {
 	var users []*user
 	for _, target := range r.userTargets() {
 		all, state := r.users.List(target)
-		if !state.Synced || state.Err != nil {
+		if (!state.Synced || state.Err != nil) && !r.isKnownEnough(target, namespace) {
 			return nil, false
 		}
 		users = append(users, all...)
 	}
 	return users, true
+}
+
+func (r *Reconciler) isKnownEnough(target watch.Target, namespace string) bool {
+	listed := r.Namespaces
+	return len(listed) > 0 && !slices.ContainsFunc(listed, func(other string) bool {
+		state := r.users.State(target, other)
+		if other != namespace && other != metav1.NamespaceAll && lacksRight(state.Err) {
+			return false
+		}
+		return !state.Synced || state.Err != nil
+	})
+}
+
+// lacksRight reports whether a target can't be read because the operator may not, see watch.State.
+func lacksRight(err error) bool {
+	return err != nil && !errors.Is(err, watch.ErrUnavailable) && !errors.Is(err, watch.ErrNotServed) &&
+		!errors.Is(err, watch.ErrClusterScoped) && !errors.Is(err, watch.ErrNotWatched)
 }
 
 // usersNow reads the objects of a namespace that name or define subsets.

@@ -151,6 +151,44 @@ func TestWhatCannotBeKnownKeepsARule(t *testing.T) {
 	})
 }
 
+func TestANamespaceThatMayNotBeReadAnyMoreKeepsNoRuleOfAnother(t *testing.T) {
+	for name, test := range map[string]struct {
+		unreadable string
+		answer     error
+		named      string
+		stays      bool
+	}{
+		"its rights went with it":                       {unreadable: "far", answer: apierrors.NewForbidden(services.GroupResource(), "", errors.New("no"))},
+		"it fails for a while":                          {unreadable: "far", answer: apierrors.NewInternalError(errors.New("no")), stays: true},
+		"it is the rule's own":                          {unreadable: "test", answer: apierrors.NewForbidden(services.GroupResource(), "", errors.New("no")), stays: true},
+		"one that can be read names a subset of a rule": {unreadable: "far", answer: apierrors.NewForbidden(services.GroupResource(), "", errors.New("no")), named: "near", stays: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := []*unstructured.Unstructured{marked(t, object(t, ruleText), "web", "uid")}
+			if test.named != "" {
+				objects = append(objects, object(t, `{kind: VirtualService, metadata: {name: web, namespace: `+test.named+`}, spec: {tcp: [{route: [{destination: {host: reviews.test, subset: v1}}]}]}}`))
+			}
+			w := newWorld(t, nil, nil, objects...)
+			w.watchOnly(t, "test", "far", "near")
+			w.cluster.PrependReactor("list", "virtualservices", func(action clienttesting.Action) (bool, runtime.Object, error) {
+				return action.GetNamespace() == test.unreadable, nil, test.answer
+			})
+			_, err := w.reconciler.Reconcile(t.Context(), everything)
+			w.Expect(err).NotTo(HaveOccurred())
+			look := func() []string {
+				_, err := w.reconciler.Reconcile(t.Context(), theRule)
+				w.Expect(err).NotTo(HaveOccurred())
+				return w.deleted()
+			}
+			if test.stays {
+				w.Consistently(look).Should(BeEmpty())
+			} else {
+				w.Eventually(look).Should(Equal([]string{"rule"}))
+			}
+		})
+	}
+}
+
 func TestWithoutVirtualServicesNothingNamesARule(t *testing.T) {
 	w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"))
 	w.serves = []schema.GroupVersionKind{rules.GroupVersion().WithKind("DestinationRule")}

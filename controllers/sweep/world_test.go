@@ -88,12 +88,23 @@ func newWorld(t *testing.T, live, cached []client.Object, objects ...*unstructur
 		Policies: fake.NewClientBuilder().WithScheme(scheme).WithObjects(cached...).Build(), Reader: reader, Client: w.cluster, Mapper: mapper,
 		Served: func() ([]schema.GroupVersionKind, error) { return w.serves, nil }, Changed: &notify.Notifier{},
 	})
-	w.reconciler.enqueue = func(o Object) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.enqueued = append(w.enqueued, o)
-	}
+	w.reconciler.enqueue = w.enqueue
 	return w
+}
+
+func (w *world) enqueue(o Object) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.enqueued = append(w.enqueued, o)
+}
+
+// watchOnly has the operator watch some namespaces, one by one.
+func (w *world) watchOnly(t *testing.T, namespaces ...string) {
+	t.Helper()
+	options := w.reconciler.Options
+	options.Namespaces = namespaces
+	w.reconciler = New(t.Context(), options)
+	w.reconciler.enqueue = w.enqueue
 }
 
 // sweep sees to all that is enqueued until nothing is any more.
