@@ -24,9 +24,11 @@ const (
 	callTimeout = 35 * time.Second
 	// followRetry is how soon the cluster is asked again what it serves, where it didn't say.
 	followRetry = 5 * time.Second
-	// conflictRetry is how soon an object is seen to again that was written meanwhile, and refusedRetry one that the operator may not write.
+	// conflictRetry is how soon an object is seen to again that was written meanwhile, and firstRefused one that the operator may not write:
+	// from then on ever later, up to lastRefused, since rights that are taken away are often back soon, and a mirror stands meanwhile.
 	conflictRetry = time.Second
-	refusedRetry  = 10 * time.Minute
+	firstRefused  = 2 * time.Second
+	lastRefused   = 10 * time.Minute
 )
 
 // isGone reports whether the policy that marked an object is gone: there is none of its name, or one of another uid. That is read past the
@@ -98,7 +100,7 @@ func (r *Reconciler) wrote(ctx context.Context, o Object, err error) (ctrl.Resul
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err): // the latter also where the tests of a patch fail, for which an event comes
 		log.Info("The operator may not see to what a policy that is gone has left", "error", err.Error())
-		return ctrl.Result{RequeueAfter: refusedRetry}, nil
+		return ctrl.Result{RequeueAfter: r.refused(o)}, nil
 	default:
 		return ctrl.Result{}, fmt.Errorf("seeing to %s %s, which a policy that is gone has left: %w", o.Kind, o.NamespacedName, err)
 	}

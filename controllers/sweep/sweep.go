@@ -8,6 +8,7 @@ package sweep
 import (
 	"context"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -60,13 +61,15 @@ type Reconciler struct {
 	served map[schema.GroupKind]schema.GroupVersionKind
 	// waiting are the rules that are to go, with the subsets that they define.
 	waiting map[Object][]routes.SubsetDefinition
+	// refusals are how soon objects are seen to again that the operator may not write.
+	refusals map[Object]time.Duration
 	// enqueue has an object seen to; nil where there is no queue.
 	enqueue func(Object)
 }
 
 // New returns a Reconciler whose watches end with the context.
 func New(ctx context.Context, options Options) *Reconciler {
-	r := &Reconciler{Options: options, served: map[schema.GroupKind]schema.GroupVersionKind{}, waiting: map[Object][]routes.SubsetDefinition{}}
+	r := &Reconciler{Options: options, served: map[schema.GroupKind]schema.GroupVersionKind{}, waiting: map[Object][]routes.SubsetDefinition{}, refusals: map[Object]time.Duration{}}
 	r.marked = watch.New(ctx, watch.Options[*markedObject]{
 		Client: options.Client, Mapper: options.Mapper, Namespaces: options.Namespaces,
 		LabelSelectors: []string{iter8v1alpha1.PolicyUIDLabel},
@@ -191,11 +194,20 @@ func (r *Reconciler) await(o Object, subsets []routes.SubsetDefinition) {
 	}
 }
 
+// refused returns how soon an object is seen to again that the operator may not write.
+func (r *Reconciler) refused(o Object) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refusals[o] = min(max(2*r.refusals[o], firstRefused), lastRefused)
+	return r.refusals[o]
+}
+
 // forget ends that.
 func (r *Reconciler) forget(o Object) {
 	r.mu.Lock()
 	_, waited := r.waiting[o]
 	delete(r.waiting, o)
+	delete(r.refusals, o)
 	last := waited && len(r.waiting) == 0
 	r.mu.Unlock()
 	if last {

@@ -204,7 +204,7 @@ func TestWhatComesOfADeletion(t *testing.T) {
 	}{
 		"it is gone already":           {answer: apierrors.NewNotFound(rules.GroupResource(), "rule")},
 		"it was written meanwhile":     {answer: apierrors.NewConflict(rules.GroupResource(), "rule", errors.New("Precondition failed")), again: time.Second},
-		"the operator lacks the right": {answer: apierrors.NewForbidden(rules.GroupResource(), "rule", errors.New("no")), again: 10 * time.Minute},
+		"the operator lacks the right": {answer: apierrors.NewForbidden(rules.GroupResource(), "rule", errors.New("no")), again: 2 * time.Second},
 		"the apiserver fails":          {answer: errors.New("no answer"), problem: "no answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -219,6 +219,26 @@ func TestWhatComesOfADeletion(t *testing.T) {
 			g.Expect(err).To(MatchError(ContainSubstring(test.problem)))
 		})
 	}
+}
+
+func TestWhatIsRefusedIsTriedAgainEverLessOften(t *testing.T) {
+	w := newWorld(t, nil, nil)
+	refused := func() (after []time.Duration) {
+		t.Helper()
+		for range 11 {
+			result, err := w.reconciler.wrote(t.Context(), theRule, apierrors.NewForbidden(rules.GroupResource(), "rule", errors.New("no")))
+			w.Expect(err).NotTo(HaveOccurred())
+			after = append(after, result.RequeueAfter)
+		}
+		return after
+	}
+	const s, m = time.Second, time.Minute
+	want := []time.Duration{2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 64 * s, 128 * s, 256 * s, 512 * s, 10 * m, 10 * m}
+	w.Expect(refused()).To(Equal(want))
+	_, err := w.reconciler.wrote(t.Context(), theRule, nil)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(refused()).To(Equal(want), "another refusal, of an object of the same name")
+	w.Expect(w.reconciler.refusals).To(HaveLen(1))
 }
 
 func TestWhatIsToStayLosesItsMirrorsOnce(t *testing.T) {
