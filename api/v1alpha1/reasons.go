@@ -185,7 +185,7 @@ var Reasons = []Reason{
 		"Look at the resource; the message says what it lacks."},
 	{ReasonTerminating, []string{ofVariant, applied}, Waits,
 		"A resource of the variant, or an object of the policy, is being deleted; such an object is applied again once it is gone.",
-		"Wait; if it goes on, look which finalizer the object waits for."},
+		"Wait; if it goes on, look which finalizer the object waits for, or which VirtualService names the subsets of a DestinationRule."},
 	{ReasonNamespaceTerminating, []string{applied}, Waits,
 		"The policy's namespace is being deleted and takes nothing new, so that an object of the policy which is gone already is not applied again.",
 		"Wait; if it goes on, look in the namespace's status what its deletion waits for."},

@@ -18,7 +18,7 @@ import (
 	"iter8.tools/operator/controllers/routes"
 )
 
-// compare has what was handed over adopted only where that changes nothing for clients: where the apiserver, asked by a dry run, would
+// compare has what was handed over, or left by an earlier policy of the name, adopted only where that changes nothing for clients: where the apiserver, asked by a dry run, would
 // make of the object what it is already, mirrors apart. All else is refused, and left alone until the object or what is rendered is
 // another.
 //
@@ -49,6 +49,9 @@ func (x *Executor) compare(ctx context.Context, request Request, steps []Step) {
 			continue
 		}
 		if failure.Reason == iter8v1alpha1.ReasonAdoptionDiffers {
+			if !step.Existing.Adopt { // it is an earlier policy's
+				failure = conflict(request.Owner, *step)
+			}
 			refused[step.Key] = comparisonOf(*step, unmirrored, failure)
 		}
 		step.refuse(failure)

@@ -6,6 +6,7 @@ import (
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -147,6 +148,44 @@ func TestWhatWasHandedOverIsAdoptedOnlyWhereThatChangesNothingForClients(t *test
 			a.Expect(result.Applied).To(Equal(map[Key]bool{keyOf("other"): true}))
 		})
 	}
+}
+
+// leave has the route be what an earlier policy of the name has left to be deleted.
+func (a *adoption) leave(spec string) {
+	a.t.Helper()
+	left := handedOver(a.t, spec)
+	left.SetGeneration(5)
+	left.SetResourceVersion("55")
+	left.SetLabels(map[string]string{"iter8.tools/policy-uid": "earlier"})
+	left.SetAnnotations(map[string]string{"iter8.tools/policy": "policy", "iter8.tools/deletion-policy": "Delete"})
+	left.SetManagedFields([]metav1.ManagedFieldsEntry{{Manager: "iter8-operator", Operation: metav1.ManagedFieldsOperationApply, FieldsType: "FieldsV1",
+		FieldsV1: metav1.NewFieldsV1(`{"f:spec":{},"f:metadata":{"f:labels":{"f:iter8.tools/policy-uid":{}},"f:annotations":{"f:iter8.tools/policy":{},"f:iter8.tools/deletion-policy":{}}}}`)}})
+	a.update(left)
+}
+
+func TestWhatAnEarlierPolicyOfTheNameHasLeftIsTakenOverAsItIs(t *testing.T) {
+	a := newAdoption(t, toV1)
+	a.leave(toV1)
+	result, recorded := a.adopting(routeWith(t, toV1))
+	a.Expect(result.Failures).To(BeEmpty())
+	a.Expect(recorded).To(Equal([][]string{{"web"}}))
+	a.Expect(result.Inventory).To(HaveExactElements(HaveField("Adopted", false)), "it goes with the policy")
+	sent := &unstructured.Unstructured{}
+	a.Expect(utiljson.Unmarshal(a.patches()[1].Patch, &sent.Object)).To(Succeed())
+	a.Expect(sent.GetResourceVersion()).To(Equal("55"), "unless it was deleted or written meanwhile")
+}
+
+func TestWhatAnEarlierPolicyOfTheNameHasLeftIsWaitedForWhereItIsAnother(t *testing.T) {
+	a := newAdoption(t, toV1)
+	a.leave(toV1)
+	for range 2 {
+		result, _ := a.adopting(routeWith(t, toV9))
+		a.Expect(result.Failures).To(HaveExactElements(Failure{Reason: "Terminating", Message: "HTTPRoute web belongs to an earlier policy of this name, and differs from what is " +
+			"rendered now; it is deleted once no VirtualService names its subsets, and applied again once it is gone; where one goes on naming them, " +
+			"change the rule until it is what is rendered: it is taken over then"}))
+		a.Expect(result.Inventory).To(BeEmpty())
+	}
+	a.Expect(a.dryRuns).To(HaveLen(1), "what is known isn't asked again")
 }
 
 // What the apiserver says instead of an answer.

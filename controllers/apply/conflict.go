@@ -9,13 +9,14 @@ import (
 // conflict says whose an object is that isn't the policy's, and what to do about it.
 func conflict(owner Owner, step Step) *Failure {
 	object := step.Key.Kind + " " + step.Key.Name
-	switch c, mark := step.Existing.Controller, step.Existing.Mark; {
+	switch c := step.Existing.Controller; {
 	case c != nil && isOurs(*c) && c.Kind == "RoutingPolicy" && c.Name == owner.Name:
 		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(
 			"%s belongs to an earlier policy of this name, with which it is deleted; it is applied again once it is gone", object)}
-	case c == nil && mark != nil && mark.Policy == owner.Name && mark.Deletion == iter8v1alpha1.DeletionDelete:
-		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(
-			"%s belongs to an earlier policy of this name, and is deleted once no VirtualService names its subsets; it is applied again once it is gone", object)}
+	case owner.succeeds(step.Existing):
+		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf("%s belongs to an earlier policy of this name, and differs from what is "+
+			"rendered now; it is deleted once no VirtualService names its subsets, and applied again once it is gone; where one goes on naming them, "+
+			"change the rule until it is what is rendered: it is taken over then", object)}
 	}
 	if step.Existing.Terminating {
 		return &Failure{Reason: iter8v1alpha1.ReasonTerminating, Message: fmt.Sprintf(

@@ -78,6 +78,11 @@ func (o Owner) marksOther(e *Existing) bool {
 	return e.Mark != nil && e.Mark.Policy != o.Name && o.Lives != nil && o.Lives(e.Mark.Policy, e.Mark.UID)
 }
 
+// succeeds reports whether an object is what an earlier policy of the owner's name has left to be deleted.
+func (o Owner) succeeds(e *Existing) bool {
+	return e.Controller == nil && !e.Terminating && e.Mark != nil && e.Mark.Policy == o.Name && e.Mark.UID != o.UID && e.Mark.Deletion == iter8v1alpha1.DeletionDelete
+}
+
 // claim returns a copy of a manifest with what makes it the policy's: an owner reference, or a mark where the garbage collector isn't to take
 // it, as where it is to be orphaned or was adopted. A DestinationRule that defines subsets carries no owner reference: the
 // garbage collector would take it before the VirtualService that names them.

@@ -151,16 +151,24 @@ func TestWhatIsDoneAboutARuleThatDefinesSubsets(t *testing.T) {
 		unlisted bool
 		want     Action
 	}{
-		"it stands as it was applied":                                    {want: Keep},
-		"its mark was taken off":                                         {existing: func(e *Existing) { e.Mark = nil; e.Labels, e.Annotations = nil, nil }, want: Update},
-		"its mark was forged, and counts no more":                        {existing: func(e *Existing) { e.Mark = nil; e.Labels["iter8.tools/policy-uid"] = "foreign" }, want: Update},
-		"it is marked, and the inventory was lost":                       {unlisted: true, want: Update},
-		"it was made again by the operator":                              {existing: func(e *Existing) { e.UID = "made-again" }, want: Update},
-		"another policy marked it":                                       {existing: func(e *Existing) { e.Mark = &Mark{UID: "other-uid", Policy: "other"} }, want: Conflict},
-		"another policy marked it, and it is handed over":                {existing: func(e *Existing) { e.Mark = &Mark{UID: "other-uid", Policy: "other"}; e.Adopt = true }, want: Conflict},
-		"a policy that is gone marked it":                                {existing: func(e *Existing) { e.Mark = &Mark{UID: "gone-uid", Policy: "gone"} }, want: Conflict},
-		"a policy that is gone marked it, and it is handed over":         {existing: func(e *Existing) { e.Mark = &Mark{UID: "gone-uid", Policy: "gone"}; e.Adopt = true }, want: Adopt},
-		"an earlier policy of the name marked it":                        {existing: func(e *Existing) { e.Mark = &Mark{UID: "earlier", Policy: "policy", Deletion: "Delete"} }, want: Conflict},
+		"it stands as it was applied":                                     {want: Keep},
+		"its mark was taken off":                                          {existing: func(e *Existing) { e.Mark = nil; e.Labels, e.Annotations = nil, nil }, want: Update},
+		"its mark was forged, and counts no more":                         {existing: func(e *Existing) { e.Mark = nil; e.Labels["iter8.tools/policy-uid"] = "foreign" }, want: Update},
+		"it is marked, and the inventory was lost":                        {unlisted: true, want: Update},
+		"it was made again by the operator":                               {existing: func(e *Existing) { e.UID = "made-again" }, want: Update},
+		"another policy marked it":                                        {existing: func(e *Existing) { e.Mark = &Mark{UID: "other-uid", Policy: "other"} }, want: Conflict},
+		"another policy marked it, and it is handed over":                 {existing: func(e *Existing) { e.Mark = &Mark{UID: "other-uid", Policy: "other"}; e.Adopt = true }, want: Conflict},
+		"a policy that is gone marked it":                                 {existing: func(e *Existing) { e.Mark = &Mark{UID: "gone-uid", Policy: "gone"} }, want: Conflict},
+		"a policy that is gone marked it, and it is handed over":          {existing: func(e *Existing) { e.Mark = &Mark{UID: "gone-uid", Policy: "gone"}; e.Adopt = true }, want: Adopt},
+		"an earlier policy of the name marked it":                         {existing: func(e *Existing) { e.Mark = &Mark{UID: "earlier", Policy: "policy", Deletion: "Delete"} }, want: Adopt},
+		"an earlier policy of the name marked it, and its end is another": {existing: func(e *Existing) { e.Mark = &Mark{UID: "earlier", Policy: "policy", Deletion: "Orphan"} }, want: Conflict},
+		"an earlier policy of the name marked it, and it is going": {existing: func(e *Existing) {
+			e.Mark = &Mark{UID: "earlier", Policy: "policy", Deletion: "Delete"}
+			e.Terminating = true
+		}, want: Conflict},
+		"an earlier policy of the name marked it, and another controls it": {existing: func(e *Existing) {
+			e.Controller, e.Mark = controlledBy("other"), &Mark{UID: "earlier", Policy: "policy", Deletion: "Delete"}
+		}, want: Conflict},
 		"an earlier policy of the name marked it, and it is handed over": {existing: func(e *Existing) { e.Mark = &Mark{UID: "earlier", Policy: "policy"}; e.Adopt = true }, want: Adopt},
 		"it has a mark of the policy's, and another controls it":         {existing: func(e *Existing) { e.Controller = controlledBy("other") }, want: Conflict},
 		"it is made by another, and not marked":                          {existing: func(e *Existing) { e.UID, e.Mark = "others", nil }, want: Conflict},
@@ -183,13 +191,6 @@ func TestWhatIsDoneAboutARuleThatDefinesSubsets(t *testing.T) {
 			g.Expect(steps[0].Action).To(Equal(test.want))
 		})
 	}
-}
-
-func TestARuleOfAnEarlierPolicyIsWaitedFor(t *testing.T) {
-	g := NewWithT(t)
-	failure := conflict(owner, Step{Key: ruleKey, Existing: &Existing{Mark: &Mark{UID: "earlier", Policy: "policy", Deletion: "Delete"}}})
-	g.Expect(failure.Reason).To(Equal("Terminating"))
-	g.Expect(failure.Message).To(Equal("DestinationRule rule belongs to an earlier policy of this name, and is deleted once no VirtualService names its subsets; it is applied again once it is gone"))
 }
 
 // owned has the cluster hold a rule as an operator applied it that gave every object an owner reference.

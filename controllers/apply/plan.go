@@ -73,7 +73,7 @@ const (
 	Create
 	// Update: it is the policy's, and differs from what was recorded or from what is rendered now.
 	Update
-	// Adopt: no controller owns it, and it was handed over.
+	// Adopt: no controller owns it, and it was handed over, or an earlier policy of the name has left it.
 	Adopt
 	// TakeOver: Iter8's controller applied it for the ConfigMap that the policy mirrors.
 	TakeOver
@@ -187,7 +187,7 @@ func stepOn(owner Owner, m *unstructured.Unstructured, entry iter8v1alpha1.Appli
 	case step.Action == Update:
 		step.migrates = migrates(owner, step, m)
 	case step.Action == Adopt, step.Action == Create && step.Entry.Adopted:
-		step.Entry.Adopted = step.Action == Adopt // what is made anew is the policy's own
+		step.Entry.Adopted = step.Action == Adopt && existing.Adopt // what is made anew, or was an earlier policy's, is the policy's own
 		if err := step.claim(owner, m); err != nil {
 			return Step{}, err
 		}
@@ -239,6 +239,8 @@ func decide(owner Owner, step Step) Action {
 			return TakeOver
 		case e.Adopt && e.Controller == nil && !owner.marksOther(e):
 			return Adopt
+		case owner.succeeds(e):
+			return Adopt // where that changes nothing: see compare
 		default:
 			return Conflict
 		}

@@ -246,20 +246,28 @@ spec: {host: reviews, subsets: [{name: %[1]s, labels: {version: v1}}]}
 `, name, map[string]string{"copied": copied.GetLabels()["iter8.tools/policy-uid"], "forged": "never-was"}[name]))
 	}
 
+	m.Logf("another's VirtualService names its subset, for good")
+	m.apply(`
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: others}
+spec: {hosts: [others.example.com], http: [{route: [{destination: {host: reviews, subset: again}}]}]}
+`)
+
 	m.Logf("the garbage collector can't finish yet")
 	m.kubectl("patch", "virtualservice", "again", "--type=merge", `--patch={"metadata":{"finalizers":["example.com/held"]}}`)
 	m.kubectl("delete", "routingpolicy", "again")
 	m.Expect(m.k8s.Create(m.Context(), m.policy("again"))).To(Succeed())
 	m.Eventually(m.condition("again", "Applied")).Should(And(HavePrefix("False Terminating: "),
-		ContainSubstring("DestinationRule again belongs to an earlier policy of this name, and is deleted once no VirtualService names its subsets")))
+		ContainSubstring("VirtualService again belongs to an earlier policy of this name, with which it is deleted"), Not(ContainSubstring("DestinationRule"))))
 	m.Eventually(func() *metav1.Time { return m.get(virtualServices, "again").GetDeletionTimestamp() }, "90s").ShouldNot(BeNil())
 	m.Consistently(func() map[string]string { return m.uids("again") }, "3s", "200ms").Should(Equal(before))
 
 	m.kubectl("patch", "virtualservice", "again", "--type=merge", `--patch={"metadata":{"finalizers":null}}`)
 	m.Eventually(m.ready("again")).Should(Equal("True Succeeded: 2 objects applied for v1 available"))
-	for name, uid := range m.uids("again") {
-		m.Expect(uid).NotTo(Equal(before[name]), name)
-	}
+	after := m.uids("again")
+	m.Expect(after["VirtualService"]).NotTo(Equal(before["VirtualService"]))
+	m.Expect(after["DestinationRule"]).To(Equal(before["DestinationRule"]), "it is taken over as it is")
 	m.Expect(m.get(destinationRules, "copied").GetName()).To(Equal("copied"))
 	m.Expect(m.get(destinationRules, "forged").GetName()).To(Equal("forged"))
 
