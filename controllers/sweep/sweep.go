@@ -56,6 +56,9 @@ type Reconciler struct {
 	// users are the objects that may name subsets, or define them too. They are only watched while a rule is to go.
 	users *watch.Set[*user]
 
+	// followMu has the watches of users be those that were asked for last.
+	followMu sync.Mutex
+
 	mu sync.Mutex
 	// served are the kinds that are followed.
 	served map[schema.GroupKind]schema.GroupVersionKind
@@ -136,6 +139,8 @@ func (r *Reconciler) follow() error {
 
 // followUsers watches what may name subsets for as long as a rule is to go.
 func (r *Reconciler) followUsers() {
+	r.followMu.Lock()
+	defer r.followMu.Unlock()
 	r.mu.Lock()
 	waiting := len(r.waiting) > 0
 	r.mu.Unlock()
