@@ -31,6 +31,9 @@ const (
 	lastRefused   = 10 * time.Minute
 )
 
+// errNoPolicies says that the cluster doesn't know of policies, as while their kind is made again: then the operator decides nothing.
+var errNoPolicies = errors.New("the cluster serves no policies")
+
 // isGone reports whether the policy that marked an object is gone: there is none of its name, or one of another uid. That is read past the
 // cache, which may not show a policy yet whose objects are shown already.
 func (r *Reconciler) isGone(ctx context.Context, namespace string, object *markedObject) (bool, error) {
@@ -47,7 +50,7 @@ func (r *Reconciler) isGone(ctx context.Context, namespace string, object *marke
 	case apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse):
 		return true, nil
 	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
-		return false, nil // where there are no policies, the operator decides nothing
+		return false, errNoPolicies
 	default:
 		return false, fmt.Errorf("reading RoutingPolicy %s: %w", object.mark.Policy, err)
 	}

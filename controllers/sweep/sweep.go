@@ -7,6 +7,7 @@ package sweep
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ type Reconciler struct {
 	served map[schema.GroupKind]schema.GroupVersionKind
 	// waiting are the rules that are to go, with the subsets that they define.
 	waiting map[Object][]routes.SubsetDefinition
-	// refusals are how soon objects are seen to again that the operator may not write.
+	// refusals are how soon objects are seen to again that the operator may not write, or can't know the policies of.
 	refusals map[Object]time.Duration
 	// enqueue has an object seen to; nil where there is no queue.
 	enqueue func(Object)
@@ -100,6 +101,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, o Object) (ctrl.Result, erro
 		return ctrl.Result{}, nil
 	}
 	switch gone, err := r.isGone(ctx, o.Namespace, object); {
+	case errors.Is(err, errNoPolicies): // no event tells of what was deleted with their kind
+		return ctrl.Result{RequeueAfter: r.refused(o)}, nil
 	case err != nil:
 		return ctrl.Result{}, err
 	case !gone:
@@ -199,7 +202,7 @@ func (r *Reconciler) await(o Object, subsets []routes.SubsetDefinition) {
 	}
 }
 
-// refused returns how soon an object is seen to again that the operator may not write.
+// refused returns how soon an object is seen to again of which no event tells.
 func (r *Reconciler) refused(o Object) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()

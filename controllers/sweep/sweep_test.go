@@ -135,6 +135,15 @@ func TestWhatCannotBeKnownKeepsARule(t *testing.T) {
 		w.readErr = apierrors.NewGenericServerResponse(http.StatusNotFound, "get", schema.GroupResource{Resource: "routingpolicies"}, "", "404 page not found", 0, true)
 		w.sweep(t)
 		w.Expect(w.deleted()).To(BeEmpty())
+
+		again, err := w.reconciler.Reconcile(t.Context(), theRule)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.Expect(again.RequeueAfter).NotTo(BeZero(), "their kind may be made again")
+		w.readErr = nil
+		_, err = w.reconciler.Reconcile(t.Context(), theRule)
+		w.Expect(err).NotTo(HaveOccurred())
+		w.drain(t)
+		w.Expect(w.deleted()).To(Equal([]string{"rule"}))
 	})
 	t.Run("what names it", func(t *testing.T) {
 		w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"))
