@@ -63,9 +63,6 @@ const (
 	slowestRetry  = time.Minute
 	slowestReport = 10 * time.Second
 
-	// concurrentLeftovers are how many objects of policies that are gone are seen to at once: a webhook that hangs on one isn't to hold up all.
-	concurrentLeftovers = 4
-
 	// heapGrowth is by how many percent the heap may grow before garbage is collected, unless GOGC says otherwise. Most of it is what the
 	// caches hold: a third of Go's own value costs next to no time and saves a quarter of the memory.
 	heapGrowth = 30
@@ -277,7 +274,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 		Policies: mgr.GetClient(), Reader: mgr.GetAPIReader(), Client: dynamicClient, Mapper: mgr.GetRESTMapper(),
 		Namespaces: config.WatchNamespaces, Served: capabilities.Served, Changed: &changedPolicies,
 	})
-	if err := leftovers.SetupWithManager(mgr, controllerOptions[sweep.Object](concurrentLeftovers, slowestRetry)); err != nil {
+	if err := leftovers.SetupWithManager(mgr, controllerOptions[sweep.Object](sweep.Concurrent, slowestRetry)); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

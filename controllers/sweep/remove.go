@@ -24,6 +24,8 @@ const (
 	callTimeout = 35 * time.Second
 	// followRetry is how soon the cluster is asked again what it serves, where it didn't say.
 	followRetry = 5 * time.Second
+	// laneRetry is how soon an object is seen to again that finds as many being orphaned as may be at once.
+	laneRetry = time.Second
 	// conflictRetry is how soon an object is seen to again that was written meanwhile, and firstRefused one that the operator may not write:
 	// from then on ever later, up to lastRefused, since rights that are taken away are often back soon, and a mirror stands meanwhile.
 	conflictRetry = time.Second

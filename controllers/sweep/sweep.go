@@ -30,6 +30,9 @@ type Object struct {
 	types.NamespacedName
 }
 
+// Concurrent is how many objects are seen to at once: a webhook that hangs on one isn't to hold up all.
+const Concurrent = 4
+
 // everything has the kinds followed that the cluster serves.
 var everything = Object{}
 
@@ -57,6 +60,9 @@ type Reconciler struct {
 	// users are the objects that may name subsets, or define them too. They are only watched while a rule is to go.
 	users *watch.Set[*user]
 
+	// orphaning has a place for each object that may be orphaned at once, which a webhook may hold up for long: one less than are seen to.
+	orphaning chan struct{}
+
 	// followMu has the watches of users be those that were asked for last.
 	followMu sync.Mutex
 
@@ -73,7 +79,8 @@ type Reconciler struct {
 
 // New returns a Reconciler whose watches end with the context.
 func New(ctx context.Context, options Options) *Reconciler {
-	r := &Reconciler{Options: options, served: map[schema.GroupKind]schema.GroupVersionKind{}, waiting: map[Object][]routes.SubsetDefinition{}, refusals: map[Object]time.Duration{}}
+	r := &Reconciler{Options: options, served: map[schema.GroupKind]schema.GroupVersionKind{}, waiting: map[Object][]routes.SubsetDefinition{}, refusals: map[Object]time.Duration{},
+		orphaning: make(chan struct{}, Concurrent-1)}
 	r.marked = watch.New(ctx, watch.Options[*markedObject]{
 		Client: options.Client, Mapper: options.Mapper, Namespaces: options.Namespaces,
 		LabelSelectors: []string{iter8v1alpha1.PolicyUIDLabel},
@@ -99,6 +106,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, o Object) (ctrl.Result, erro
 	if object == nil || object.mark == nil || object.terminating {
 		r.forget(o)
 		return ctrl.Result{}, nil
+	}
+	if object.mark.Deletion == iter8v1alpha1.DeletionOrphan && !r.lives(ctx, o.Namespace, object.mark) {
+		select {
+		case r.orphaning <- struct{}{}:
+			defer func() { <-r.orphaning }()
+		default:
+			return ctrl.Result{RequeueAfter: laneRetry}, nil
+		}
 	}
 	switch gone, err := r.isGone(ctx, o.Namespace, object); {
 	case errors.Is(err, errNoPolicies): // no event tells of what was deleted with their kind

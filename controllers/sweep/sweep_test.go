@@ -12,7 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -291,6 +293,43 @@ func TestWhatIsToStayLosesItsMirrorsOnce(t *testing.T) {
 			w.Expect(live().GetAnnotations()).To(And(HaveKeyWithValue("theirs", "x"), HaveKeyWithValue("iter8.tools/policy", "web"), Not(HaveKey("iter8.tools/deletion-policy"))))
 			w.Expect(live().GetLabels()).To(Equal(map[string]string{"iter8.tools/policy-uid": "uid"}))
 		})
+	}
+}
+
+func TestObjectsOnWhichAWebhookHangsKeepNoRule(t *testing.T) {
+	objects := []*unstructured.Unstructured{marked(t, object(t, ruleText), "web", "uid")}
+	names := []string{"a", "b", "c", "d", "e"}
+	for _, name := range names {
+		service := marked(t, object(t, `{kind: VirtualService, metadata: {name: `+name+`}, spec: {http: [{route: [{destination: {host: x}}], mirror: {host: y}}]}}`), "web", "uid")
+		service.SetAnnotations(map[string]string{"iter8.tools/policy": "web", "iter8.tools/deletion-policy": "Orphan"})
+		objects = append(objects, service)
+	}
+	w := newWorld(t, nil, nil, objects...)
+	hanging, answer := make(chan string, len(names)), make(chan struct{})
+	w.cluster.PrependReactor("patch", "virtualservices", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		hanging <- action.(clienttesting.PatchActionImpl).Name
+		<-answer
+		return false, nil, nil
+	})
+	_, err := w.reconciler.Reconcile(t.Context(), everything)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Eventually(w.synced).Should(BeTrue())
+	results := make(chan ctrl.Result, len(names))
+	for _, name := range names {
+		o := Object{schema.GroupKind{Group: "networking.istio.io", Kind: "VirtualService"}, types.NamespacedName{Namespace: "test", Name: name}}
+		go func() {
+			result, _ := w.reconciler.Reconcile(t.Context(), o)
+			results <- result
+		}()
+	}
+	for range 2 {
+		w.Eventually(results).Should(Receive(Equal(ctrl.Result{RequeueAfter: time.Second})), "three of four may hang")
+	}
+	w.Eventually(hanging).ShouldNot(BeEmpty())
+	w.Consistently(results).ShouldNot(Receive())
+	close(answer)
+	for range 3 {
+		w.Eventually(results).Should(Receive(Equal(ctrl.Result{})))
 	}
 }
 
