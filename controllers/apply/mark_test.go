@@ -7,7 +7,6 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
@@ -20,8 +19,6 @@ func marked(e *Existing) *Existing {
 	e.Annotations = map[string]string{"iter8.tools/policy": "policy", "iter8.tools/deletion-policy": "Delete"}
 	return e
 }
-
-var ruleKey = Key{GroupKind: schema.GroupKind{Group: "networking.istio.io", Kind: "DestinationRule"}, Name: "rule"}
 
 // written are the fields of an object that a manager wrote, by an operation.
 func written(t *testing.T, manager string, operation metav1.ManagedFieldsOperationType, fields ...string) metav1.ManagedFieldsEntry {
