@@ -272,7 +272,7 @@ func setup(ctx context.Context, mgr ctrl.Manager, o options, config configv1alph
 	}
 	leftovers := sweep.New(ctx, sweep.Options{
 		Policies: mgr.GetClient(), Reader: mgr.GetAPIReader(), Client: dynamicClient, Mapper: mgr.GetRESTMapper(),
-		Namespaces: config.WatchNamespaces, Served: capabilities.Served, Changed: &changedPolicies,
+		Namespaces: config.WatchNamespaces, Served: capabilities.Served, Changed: &changedPolicies, Ask: capabilities.Ask,
 	})
 	if err := leftovers.SetupWithManager(mgr, controllerOptions[sweep.Object](sweep.Concurrent, slowestRetry)); err != nil {
 		return err

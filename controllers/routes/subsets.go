@@ -52,9 +52,10 @@ func DefinesSubsets(kind schema.GroupKind) bool {
 }
 
 // NamesSubsets is explained at DefinesSubsets.
-func NamesSubsets(kind schema.GroupKind) bool {
-	return kind.Group == istioGroup && kind.Kind == "VirtualService"
-}
+func NamesSubsets(kind schema.GroupKind) bool { return kind == NamingSubsets }
+
+// NamingSubsets is the kind of which NamesSubsets is true.
+var NamingSubsets = schema.GroupKind{Group: istioGroup, Kind: "VirtualService"}
 
 // Subsets returns the subsets that an object defines. The namespace is that of an object which doesn't say its own.
 func Subsets(o *unstructured.Unstructured, namespace string) []SubsetDefinition {

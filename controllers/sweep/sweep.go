@@ -51,6 +51,8 @@ type Options struct {
 	// has changed.
 	Served  func() ([]schema.GroupVersionKind, error)
 	Changed *notify.Notifier
+	// Ask asks the cluster in which versions it serves a kind that policies may not render.
+	Ask func(schema.GroupKind) ([]string, error)
 }
 
 // Reconciler sees to one object that a policy has marked.
@@ -147,12 +149,32 @@ func (r *Reconciler) follow() error {
 		served[kind.GroupKind()] = kind
 		targets = append(targets, watch.Target{GroupVersionKind: kind})
 	}
+	if err := r.addNaming(served); err != nil {
+		return err
+	}
 	r.mu.Lock()
 	r.served = served
 	r.mu.Unlock()
 	r.marked.Follow(self, targets, nil)
 	r.followUsers()
 	return nil
+}
+
+// addNaming adds what names subsets to the kinds that are served, also where policies may render only what defines them: the objects of others
+// count as well.
+func (r *Reconciler) addNaming(served map[schema.GroupKind]schema.GroupVersionKind) error {
+	defines := false
+	for kind := range served {
+		defines = defines || routes.DefinesSubsets(kind)
+	}
+	if _, known := served[routes.NamingSubsets]; known || !defines {
+		return nil
+	}
+	versions, err := r.Ask(routes.NamingSubsets)
+	if err == nil && len(versions) > 0 {
+		served[routes.NamingSubsets] = routes.NamingSubsets.WithVersion(versions[0])
+	}
+	return err
 }
 
 // followUsers watches what may name subsets for as long as a rule is to go.

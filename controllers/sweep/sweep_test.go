@@ -107,6 +107,18 @@ func TestARuleGoesOnceTheVirtualServiceThatNamesItIsGone(t *testing.T) {
 	w.Eventually(func() int { w.drain(t); return len(w.reconciler.users.Targets()) }).Should(BeZero(), "nothing is watched any longer than that takes")
 }
 
+func TestAVirtualServiceCountsWherePoliciesMayNotRenderAny(t *testing.T) {
+	w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"), object(t, serviceText))
+	w.serves, w.servesBeside = []schema.GroupVersionKind{rules.GroupVersion().WithKind("DestinationRule")}, []string{"v1"}
+	w.sweep(t)
+	w.Expect(w.deleted()).To(BeEmpty())
+
+	w.askErr = errors.New("no answer")
+	again, err := w.reconciler.Reconcile(t.Context(), everything)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(again.RequeueAfter).NotTo(BeZero())
+}
+
 func TestARuleIsDeletedAsTheOneThatWasLookedAt(t *testing.T) {
 	w := newWorld(t, nil, nil, marked(t, object(t, ruleText), "web", "uid"))
 	w.sweep(t)

@@ -49,9 +49,12 @@ type world struct {
 	reconciler *Reconciler
 	cluster    *dynamicfake.FakeDynamicClient
 
-	mu      sync.Mutex
-	serves  []schema.GroupVersionKind
-	readErr error
+	mu     sync.Mutex
+	serves []schema.GroupVersionKind
+	// servesBeside are versions of VirtualServices, where policies may not render these, and askErr is why that can't be known.
+	servesBeside []string
+	askErr       error
+	readErr      error
 
 	enqueued []Object
 }
@@ -87,6 +90,7 @@ func newWorld(t *testing.T, live, cached []client.Object, objects ...*unstructur
 	w.reconciler = New(t.Context(), Options{
 		Policies: fake.NewClientBuilder().WithScheme(scheme).WithObjects(cached...).Build(), Reader: reader, Client: w.cluster, Mapper: mapper,
 		Served: func() ([]schema.GroupVersionKind, error) { return w.serves, nil }, Changed: &notify.Notifier{},
+		Ask: func(schema.GroupKind) ([]string, error) { return w.servesBeside, w.askErr },
 	})
 	w.reconciler.enqueue = w.enqueue
 	return w
