@@ -131,13 +131,9 @@ func (x *Executor) liveFor(ctx context.Context, request Request, step Step) (*un
 	if err != nil {
 		return nil, err
 	}
-	reader := request.Own
-	if reader == nil {
-		reader = request.Account
-	}
 	ctx, cancel := context.WithTimeout(ctx, editTimeout)
 	defer cancel()
-	return reader.Client.Resource(resource).Namespace(request.Owner.Namespace).Get(ctx, step.Key.Name, metav1.GetOptions{})
+	return request.reader().Client.Resource(resource).Namespace(request.Owner.Namespace).Get(ctx, step.Key.Name, metav1.GetOptions{})
 }
 
 func (x *Executor) dryRunAdoption(ctx context.Context, request Request, step Step) (*unstructured.Unstructured, error) {

@@ -26,13 +26,21 @@ type Request struct {
 	Inventory []iter8v1alpha1.AppliedObject
 	// Account that applies and deletes.
 	Account *Account
-	// Own is the operator's own account, which reads what is to be adopted; nil means Account.
+	// Own is the operator's own account, which reads what is to be adopted, and what others need; nil means Account.
 	Own *Account
 	// Ungated are the Manifests with every mirror and with rules that aren't split, by which it is told what adopting changes for
 	// clients; nil means Manifests.
 	Ungated []*unstructured.Unstructured
 	// BeforeComparing is called before the apiserver is asked what adopting changes; optional.
 	BeforeComparing func()
+}
+
+// reader is the account that reads what others have, too.
+func (r Request) reader() *Account {
+	if r.Own != nil {
+		return r.Own
+	}
+	return r.Account
 }
 
 // Apply brings the cluster to a request. What is about to be created stands in the inventory before it is: record is called
@@ -60,7 +68,7 @@ func (x *Executor) Apply(ctx context.Context, request Request, record func(conte
 			return aborted(request, Failure{Reason: iter8v1alpha1.ReasonApplyFailed, Message: err.Error(), Err: err})
 		}
 	}
-	result := x.execute(ctx, request.Account.Client, request.Owner, steps)
+	result := x.execute(ctx, request.Account.Client, request.reader().Client, request.Owner, steps)
 	result.Steps = steps
 	if full != "" {
 		failure := Failure{Reason: iter8v1alpha1.ReasonPruneFailed, Message: full, Err: errors.New(full)}

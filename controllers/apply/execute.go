@@ -91,11 +91,17 @@ type Executor struct {
 }
 
 // execute takes the steps, as the client's account. Nothing is applied before what it depends on. Objects that left the render are deleted only once all
-// that is rendered stands, and those that others refer to once these are gone; what can't be deleted holds up no other.
-func (x *Executor) execute(ctx context.Context, client dynamic.Interface, owner Owner, steps []Step) Result {
+// that is rendered stands, and those that others refer to once these are gone; what can't be deleted holds up no other. The reader, where there
+// is one, says what others have in the namespace: see needed.
+func (x *Executor) execute(ctx context.Context, client, reader dynamic.Interface, owner Owner, steps []Step) Result {
 	e := &execution{owner: owner, steps: steps, outcomes: make([]outcome, 0, len(steps)), result: Result{Applied: map[Key]bool{}}}
 	for _, step := range steps {
 		o := e.pass(step)
+		if o == nil && step.Action == Delete {
+			if needed := x.needed(ctx, reader, owner, step); needed != nil {
+				o = &outcome{entry: &step.Entry, failure: needed}
+			}
+		}
 		if o == nil {
 			o = &outcome{tried: true}
 			o.entry, o.failure = x.executeStep(ctx, client, owner, step)

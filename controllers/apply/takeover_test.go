@@ -81,7 +81,7 @@ func (w *world) takeOver(t *testing.T, u *unstructured.Unstructured) Result {
 	steps, err := plan(converted, []*unstructured.Unstructured{route()}, nil, holding(&summarize(u).existing))
 	w.Expect(err).NotTo(HaveOccurred())
 	w.Expect(steps[0].Action).To(Equal(TakeOver))
-	return w.executor.execute(t.Context(), w.client, converted, steps)
+	return w.executor.execute(t.Context(), w.client, nil, converted, steps)
 }
 
 func TestTheFieldsOfIter8AreTakenOverBeforeAnythingIsApplied(t *testing.T) {

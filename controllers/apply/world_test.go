@@ -159,7 +159,7 @@ func (w *world) plan(manifests []*unstructured.Unstructured, inventory []iter8v1
 
 func (w *world) execute(t *testing.T, steps []Step) Result {
 	t.Helper()
-	return w.executor.execute(t.Context(), w.client, owner, steps)
+	return w.executor.execute(t.Context(), w.client, nil, owner, steps)
 }
 
 // toldOf polls which policies were told of something.

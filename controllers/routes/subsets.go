@@ -77,6 +77,14 @@ func Subsets(o *unstructured.Unstructured, namespace string) []SubsetDefinition 
 	return subsets
 }
 
+// DefinesForAll reports whether the subsets that an object defines are there for whatever may name them: not for the proxies of some Pods
+// or namespaces only.
+func DefinesForAll(o *unstructured.Unstructured) bool {
+	spec := specOf(o)
+	exported := list(spec, "exportTo")
+	return len(object(spec["workloadSelector"])) == 0 && (len(exported) == 0 || slices.Contains(exported, "*"))
+}
+
 // namedSubsets are those that objects name: for the requests of clients, and for copies of them.
 type namedSubsets struct {
 	clients, copies map[Subset]bool
