@@ -16,7 +16,8 @@ import (
 )
 
 // orphan takes the owner references off what stands, and marks it, where deletionPolicy says that it is to stay: also where nothing is applied, as while a
-// chart fails, or the policy is being deleted and held by another's finalizer.
+// chart fails, or the policy is being deleted and held by another's finalizer. Where a policy is deleted without what it owns, that stays as well; a rule
+// with subsets goes nevertheless, once nothing names them.
 func (r *Reconciler) orphan(ctx context.Context, s *scope) {
 	if !s.orphans() || s.suspended != "" {
 		return
@@ -44,7 +45,7 @@ func (r *Reconciler) orphan(ctx context.Context, s *scope) {
 func (r *Reconciler) owned(s *scope) []standing {
 	inventory := s.inventory()
 	watched := r.watchedVersions(s, inventory)
-	var owned []standing
+	owned := slices.Clone(s.unwatched)
 	for _, entry := range inventory {
 		kind, name := watched[apply.KeyOf(entry).GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name}
 		if existing := r.Routes.Get(kind, name); existing != nil && s.owner().Owns(existing, entry) {

@@ -1,15 +1,49 @@
 package routingpolicy
 
 import (
+	"errors"
 	"testing"
 
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
+	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
 )
+
+func TestAMirrorDoesNotWaitForItsRouteToBeOrphaned(t *testing.T) {
+	w := newMirroredBy(t, mirroring())
+	w.settled(t, "True Succeeded: 1 object applied")
+	w.change(t, brokenTemplate)
+	w.settled(t, "False RenderFailed")
+	w.answer("merge web", errors.New("a webhook takes its time"))
+	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.DeletionPolicy = iter8v1alpha1.DeletionOrphan })
+	w.goes(t, "v2")
+	w.written()
+	_, _ = w.reconcileOnce(t)
+	w.Expect(w.written()).To(HaveExactElements("edit web", "merge web", HavePrefix("status")))
+	w.Expect(w.rules("web")).To(MatchJSON(rulesOf("", toV3)))
+}
+
+func TestWhatIsToStayLosesItsOwnerThoughItsKindCanNotBeWatched(t *testing.T) {
+	w := newMirroredBy(t, mirroring())
+	w.settled(t, "True Succeeded: 1 object applied")
+	w.forbid(httpRoutes)
+	w.startedAgain(t, threeVariants())
+	w.settled(t, "False WatchFailed")
+	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.DeletionPolicy = iter8v1alpha1.DeletionOrphan })
+	var patched []string
+	w.cluster.PrependReactor("patch", "httproutes", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		patched = append(patched, string(action.(clienttesting.PatchAction).GetPatch()))
+		return true, nil, apierrors.NewForbidden(httpRoutes.GroupResource(), "web", errors.New("not you"))
+	})
+	_, _ = w.reconcileOnce(t)
+	w.Expect(patched).To(ContainElement(ContainSubstring(`"ownerReferences":[]`)))
+}
 
 // abandon deletes the policy as kubectl delete --cascade=orphan does, and has the event of that come.
 func (w *world) abandon(t *testing.T) {

@@ -157,8 +157,8 @@ func (r *Reconciler) run(ctx context.Context, s *scope) outcome {
 	case ended == withdraw:
 		ended = r.apply(ctx, s)
 	}
-	r.orphan(ctx, s)
 	r.lookAtMirrors(ctx, s, ended)
+	r.orphan(ctx, s)
 	s.forgetAltered()
 	if ended != hold {
 		r.lookAtApplied(s)
@@ -172,8 +172,8 @@ func (r *Reconciler) run(ctx context.Context, s *scope) outcome {
 func (r *Reconciler) runDeleted(ctx context.Context, s *scope) outcome {
 	s.run(ctx, r.suspend, r.observe, r.trigger)
 	r.followRoutes(ctx, s)
-	r.orphan(ctx, s)
 	r.lookAtMirrors(ctx, s, hold)
+	r.orphan(ctx, s)
 	return hold
 }
 
