@@ -67,8 +67,9 @@ type user struct {
 	kind              string
 	names             routes.SubsetNames
 	defines           []routes.SubsetDefinition
-	// mark of a rule.
+	// mark of a rule, and whether it is there for all that may name its subsets.
 	mark        *apply.Mark
+	forAll      bool
 	terminating bool
 }
 
@@ -78,7 +79,7 @@ func transformUser(_ watch.Target, u *unstructured.Unstructured) *user {
 		o.defines = append(o.defines, routes.SubsetDefinition{Subset: s.Subset})
 	}
 	if len(o.defines) > 0 {
-		o.mark = apply.MarkOf(u)
+		o.mark, o.forAll = apply.MarkOf(u), routes.DefinesForAll(u)
 	}
 	return o
 }

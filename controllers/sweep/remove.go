@@ -172,6 +172,6 @@ func (r *Reconciler) isNeeded(ctx context.Context, rule *markedObject, users []*
 
 // replaces reports whether another rule defines a subset of one that is to go, and isn't to go itself.
 func (r *Reconciler) replaces(ctx context.Context, other *user, rule *markedObject, s routes.Subset) bool {
-	return other.Namespace == rule.Namespace && other.UID != rule.UID && !other.terminating && other.definesSubset(s) &&
+	return other.Namespace == rule.Namespace && other.UID != rule.UID && !other.terminating && other.forAll && other.definesSubset(s) &&
 		(other.mark == nil || r.lives(ctx, other.Namespace, other.mark))
 }

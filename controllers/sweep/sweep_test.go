@@ -45,6 +45,9 @@ func TestWhichRulesGo(t *testing.T) {
 		"a VirtualService names another subset":                          {beside: []string{`{kind: VirtualService, metadata: {name: web}, spec: {http: [{route: [{destination: {host: reviews, subset: v2}}]}]}}`}},
 		"a VirtualService names that of another host":                    {beside: []string{`{kind: VirtualService, metadata: {name: web}, spec: {http: [{route: [{destination: {host: ratings, subset: v1}}]}]}}`}},
 		"another rule defines it with other labels":                      {beside: []string{serviceText, `{kind: DestinationRule, metadata: {name: new}, spec: {host: reviews, subsets: [{name: v1, labels: {version: v2}}]}}`}},
+		"another rule defines it for some Pods":                          {beside: []string{serviceText, `{kind: DestinationRule, metadata: {name: new}, spec: {host: reviews, workloadSelector: {matchLabels: {app: x}}, subsets: [{name: v1}]}}`}, stays: true},
+		"another rule defines it for some namespace":                     {beside: []string{serviceText, `{kind: DestinationRule, metadata: {name: new}, spec: {host: reviews, exportTo: [far], subsets: [{name: v1}]}}`}, stays: true},
+		"another rule defines it for all namespaces":                     {beside: []string{serviceText, `{kind: DestinationRule, metadata: {name: new}, spec: {host: reviews, exportTo: ["*"], subsets: [{name: v1}]}}`}},
 		"a rule of another namespace defines it":                         {beside: []string{serviceText, `{kind: DestinationRule, metadata: {name: new, namespace: far}, spec: {host: reviews.test, subsets: [{name: v1}]}}`}, stays: true},
 		"a rule that is to go too defines it":                            {beside: []string{serviceText}, markedBeside: []string{`{kind: DestinationRule, metadata: {name: new}, spec: {host: reviews, subsets: [{name: v1}]}}`}, stays: true},
 		"another policy's rule defines it": {
