@@ -299,7 +299,7 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 	if u.GetLabels()[iter8v1alpha1.ManagedByLabel] == iter8v1alpha1.FieldManager {
 		cached.existing.Labels = u.GetLabels()
 		cached.existing.Annotations = u.GetAnnotations()
-		cached.existing.Acceptance = routes.Acceptance(u)
+		cached.existing.Acceptance, cached.existing.Reported = routes.Acceptance(u), routes.Reported(u)
 		cached.existing.Reporters = routes.Controllers(u)
 		cached.existing.Spec = specOf(u)
 		cached.existing.Edited = slices.ContainsFunc(u.GetManagedFields(), isEdit)
@@ -307,7 +307,7 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 		return cached
 	}
 	if c := cached.existing.Controller; c != nil && isOurs(*c) || c == nil && cached.existing.Mark != nil {
-		cached.existing.Acceptance = routes.Acceptance(u)
+		cached.existing.Acceptance, cached.existing.Reported = routes.Acceptance(u), routes.Reported(u)
 		cached.existing.Reporters = routes.Controllers(u)
 		cached.existing.Spec = specOf(u)
 		return cached // our label was taken off; without labels it counts as changed
@@ -321,7 +321,7 @@ func summarize(u *unstructured.Unstructured) *cachedObject {
 		}
 		if entry.Manager == iter8v1alpha1.FieldManager {
 			cached.existing.Spec = specOf(u) // whose label and owner were taken off: its mirrors are still to go
-			cached.existing.Acceptance, cached.existing.Reporters = routes.Acceptance(u), routes.Controllers(u)
+			cached.existing.Acceptance, cached.existing.Reported, cached.existing.Reporters = routes.Acceptance(u), routes.Reported(u), routes.Controllers(u)
 		}
 	}
 	for _, ref := range u.GetOwnerReferences() {

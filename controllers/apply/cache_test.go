@@ -118,6 +118,7 @@ func TestWhatIsKeptOfAnObject(t *testing.T) {
 			if !strings.HasPrefix(name, "somebody's") {
 				test.want.Acceptance = routes.Verdict{Status: metav1.ConditionUnknown, Reason: iter8v1alpha1.ReasonNotReported,
 					Message: "HTTPRoute web names no parentRefs, so no gateway reports on it"}
+				test.want.Reported = test.want.Acceptance
 				test.want.Spec = []byte(`{"hostnames":["example.com"],"port":80}`)
 			}
 			g.Expect(kept.existing).To(Equal(test.want))

@@ -56,7 +56,9 @@ type Existing struct {
 	Terminating bool
 	// Acceptance is what the gateways say of it, and Reporters are the controllers that report on it for parents that are no Gateways.
 	Acceptance routes.Verdict
-	Reporters  []routes.Controller
+	// Reported is what those of them say that have ever said something of it.
+	Reported  routes.Verdict
+	Reporters []routes.Controller
 	// Legacy says that Iter8's controller applied it, and LegacyOwner for which ConfigMap, where it recorded that.
 	Legacy      bool
 	LegacyOwner string

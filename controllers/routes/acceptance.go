@@ -32,12 +32,21 @@ type Verdict struct {
 func Acceptance(object *unstructured.Unstructured) Verdict {
 	switch object.GroupVersionKind().Group {
 	case gatewayv1.GroupName:
-		return acceptedByParents(object)
+		return acceptedByParents(object, false)
 	case istioGroup:
 		return acceptedByIstio(object)
 	default:
 		return Verdict{}
 	}
+}
+
+// Reported is the Acceptance by those alone that have ever reported on the object: one of several parents may be of a kind of which no
+// controller reports. Where none has, it is the Acceptance.
+func Reported(object *unstructured.Unstructured) Verdict {
+	if object.GroupVersionKind().Group == gatewayv1.GroupName {
+		return acceptedByParents(object, true)
+	}
+	return Acceptance(object)
 }
 
 // Worst gives the verdict on several objects together.
@@ -59,8 +68,9 @@ func Worst(verdicts []Verdict) Verdict {
 
 var severity = map[metav1.ConditionStatus]int{metav1.ConditionTrue: 1, metav1.ConditionUnknown: 2, metav1.ConditionFalse: 3}
 
-// acceptedByParents reads status.parents, in which every parent of a route is to report on its own.
-func acceptedByParents(object *unstructured.Unstructured) Verdict {
+// acceptedByParents reads status.parents, in which every parent of a route is to report on its own. What those say that do may be asked for
+// alone.
+func acceptedByParents(object *unstructured.Unstructured, reportedOnly bool) Verdict {
 	var parentRefs []gatewayv1.ParentReference
 	var reports []gatewayv1.RouteParentStatus
 	if err := errors.Join(decode(object, &parentRefs, "spec", "parentRefs"), decode(object, &reports, "status", "parents")); err != nil {
@@ -70,7 +80,7 @@ func acceptedByParents(object *unstructured.Unstructured) Verdict {
 	if len(parentRefs) == 0 {
 		return Verdict{metav1.ConditionUnknown, iter8v1alpha1.ReasonNotReported, about + " names no parentRefs, so no gateway reports on it"}
 	}
-	verdicts := make([]Verdict, 0, len(parentRefs))
+	verdicts, silent := make([]Verdict, 0, len(parentRefs)), []Verdict{}
 	for _, ref := range parentRefs {
 		parent := parentOf(ref, namespace)
 		reported := false
@@ -81,8 +91,11 @@ func acceptedByParents(object *unstructured.Unstructured) Verdict {
 			}
 		}
 		if !reported {
-			verdicts = append(verdicts, awaited(about, parent.String()))
+			silent = append(silent, awaited(about, parent.String()))
 		}
+	}
+	if !reportedOnly || len(verdicts) == 0 {
+		verdicts = append(verdicts, silent...)
 	}
 	return Worst(verdicts)
 }

@@ -22,7 +22,7 @@ type routeBefore struct {
 
 // before returns what counts of an object for the trials of mirrors.
 func (s *scope) before(o standing) routeBefore {
-	return routeBefore{said: o.existing.Acceptance, accepted: s.acceptedLast(apply.Key{GroupKind: o.kind.GroupKind(), Name: o.name.Name}, o),
+	return routeBefore{said: o.existing.Reported, accepted: s.acceptedLast(apply.Key{GroupKind: o.kind.GroupKind(), Name: o.name.Name}, o),
 		filters: filtersOf(o.object, s.policy.Namespace)}
 }
 
@@ -72,7 +72,7 @@ func (s *scope) noteAcceptance(all []standing) {
 	s.accepted = map[apply.Key]bool{}
 	for _, o := range all {
 		key := apply.Key{GroupKind: o.kind.GroupKind(), Name: o.name.Name}
-		switch o.existing.Acceptance.Status {
+		switch o.existing.Reported.Status {
 		case metav1.ConditionTrue:
 			s.accepted[key] = true
 		case metav1.ConditionUnknown:

@@ -185,6 +185,8 @@ func (t trials) record(m *iter8v1alpha1.Mirror, previous []iter8v1alpha1.Mirror)
 	switch {
 	case m.State == iter8v1alpha1.MirrorWithheld:
 		m.OnTrial = was.OnTrial && route.said.Status == metav1.ConditionUnknown // should it come back before the answer
+	case stood && !changed && route.said.Status == metav1.ConditionTrue:
+		m.Refusal = nil // it has passed, though a parent that never reports leaves it unconfirmed
 	case stood && !changed:
 		m.OnTrial = was.OnTrial
 	default: // where the gateways have said nothing since the last trial, they accepted the route before that
