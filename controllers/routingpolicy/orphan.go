@@ -37,6 +37,7 @@ func (r *Reconciler) orphan(ctx context.Context, s *scope) {
 			reason = iter8v1alpha1.ReasonForbidden
 		}
 		s.fail(iter8v1alpha1.ConditionApplied, reason, errors.New(failure.Message))
+		s.unorphaned = true
 		s.inputs = "" // for the next reconcile to look at what stands
 	}
 }

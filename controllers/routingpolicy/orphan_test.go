@@ -45,6 +45,22 @@ func TestWhatIsToStayLosesItsOwnerThoughItsKindCanNotBeWatched(t *testing.T) {
 	w.Expect(patched).To(ContainElement(ContainSubstring(`"ownerReferences":[]`)))
 }
 
+func TestAnOrphanIsNotActedOnBeforeWhatStandsIsOne(t *testing.T) {
+	w := newMirroredBy(t, mirroring())
+	w.settled(t, "True Succeeded: 1 object applied")
+	w.change(t, brokenTemplate)
+	w.settled(t, "False RenderFailed")
+	before := w.policy(t).Status.ObservedGeneration
+	w.answer("merge web", errors.New("no answer"))
+	w.change(t, func(p *iter8v1alpha1.RoutingPolicy) { p.Spec.DeletionPolicy = iter8v1alpha1.DeletionOrphan })
+	_, err := w.reconcileOnce(t)
+	w.Expect(err).To(MatchError(ContainSubstring("taking the owner reference off HTTPRoute web: no answer")))
+	w.Expect(w.policy(t).Status.ObservedGeneration).To(Equal(before))
+	w.answer("merge web", nil)
+	_, _ = w.reconcileOnce(t)
+	w.Expect(w.policy(t).Status.ObservedGeneration).To(Equal(w.policy(t).Generation))
+}
+
 // abandon deletes the policy as kubectl delete --cascade=orphan does, and has the event of that come.
 func (w *world) abandon(t *testing.T) {
 	t.Helper()

@@ -108,6 +108,8 @@ type scope struct {
 	warnings []iter8v1alpha1.Warning
 	warned   bool
 
+	// unorphaned: some object that is to stay when the policy is gone would still go with it.
+	unorphaned bool
 	// suspended says that the policy is suspended, and what that comes to; empty where it isn't.
 	suspended string
 	// contended says about which objects others fight with the policy; empty while none do.

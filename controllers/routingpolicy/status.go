@@ -54,7 +54,9 @@ func (s *scope) observed() *iter8v1alpha1.ObservedSubject {
 // status is what the phases found. What no phase touched stays as it was.
 func (s *scope) status() *iter8v1alpha1.RoutingPolicyStatus {
 	status := s.stateStatus()
-	status.ObservedGeneration = s.policy.Generation
+	if !s.unorphaned { // by which a person sees that it may be deleted
+		status.ObservedGeneration = s.policy.Generation
+	}
 	if s.checked != "" && s.settled() {
 		status.Checked = s.checked
 	}
