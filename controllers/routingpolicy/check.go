@@ -18,12 +18,34 @@ const (
 	checkTimeout = time.Minute
 	// checkPatience is how long a reconcile waits for the answers. After that they come with an event, and what else happens doesn't wait.
 	checkPatience = 500 * time.Millisecond
+	// checksAtOnce is how many checks of all policies ask at the same time: those that wait for webhooks take room in the apiserver that
+	// other writes, above all withdrawals, need.
+	checksAtOnce = 32
 )
 
 // checks are those that are under way, one for each policy at most.
 type checks struct {
 	mu sync.Mutex
 	of map[types.NamespacedName]*checking
+	// slots has an element for each check that asks; nil before the first.
+	slots chan struct{}
+}
+
+// begin waits until another check may ask, and reports whether it may: not where the context ends before. The function that it returns is to be
+// called at the end.
+func (c *checks) begin(ctx context.Context) (end func(), ok bool) {
+	c.mu.Lock()
+	if c.slots == nil {
+		c.slots = make(chan struct{}, checksAtOnce)
+	}
+	slots := c.slots
+	c.mu.Unlock()
+	select {
+	case slots <- struct{}{}:
+		return func() { <-slots }, true
+	case <-ctx.Done():
+		return func() {}, false
+	}
 }
 
 // checking is a check of what a digest stands for.
@@ -127,13 +149,18 @@ func (r *Reconciler) newCheck(s *scope) (*apply.Check, outcome) {
 
 // start begins a check, and waits for it for a moment. Where it takes longer the policy is notified of its end.
 func (r *Reconciler) start(ctx context.Context, s *scope, digest string, check *apply.Check) *checking {
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c := &checking{digest: digest, cancel: cancel, done: make(chan struct{})}
 	r.checks.set(s.name(), c)
 	name, late := s.name(), make(chan struct{})
 	go func() {
 		defer cancel()
-		c.answered, c.failed = check.Run(bounded)
+		if end, ok := r.checks.begin(ctx); ok {
+			bounded, ended := context.WithTimeout(ctx, checkTimeout)
+			c.answered, c.failed = check.Run(bounded)
+			ended()
+			end()
+		}
 		close(c.done)
 		select {
 		case <-late:

@@ -129,3 +129,26 @@ func TestACheckOfAnOlderSpecEnds(t *testing.T) {
 		w.Expect(w.route("more")).To(BeNil())
 	})
 }
+
+func TestOnlySoManyChecksAskAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, notified := newSlow(t, time.Second)
+		var ends []func()
+		for range 32 {
+			end, ok := w.reconciler.checks.begin(t.Context())
+			w.Expect(ok).To(BeTrue())
+			ends = append(ends, end)
+		}
+		_, err := w.reconcileOnce(t)
+		w.Expect(err).NotTo(HaveOccurred())
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		w.Expect(notified).NotTo(Receive(), "it waits for the others")
+		w.Expect(w.written()).NotTo(ContainElement(HavePrefix("dry-run")))
+		ends[0]()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.Expect(notified).To(Receive())
+		w.Expect(w.written()).To(ContainElement(HavePrefix("dry-run")))
+	})
+}
