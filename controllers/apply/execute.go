@@ -95,21 +95,32 @@ type Executor struct {
 // is one, says what others have in the namespace: see needed.
 func (x *Executor) execute(ctx context.Context, client, reader dynamic.Interface, owner Owner, steps []Step) Result {
 	e := &execution{owner: owner, steps: steps, outcomes: make([]outcome, 0, len(steps)), result: Result{Applied: map[Key]bool{}}}
-	for _, step := range steps {
-		o := e.pass(step)
-		if o == nil && step.Action == Delete {
-			if needed := x.needed(ctx, reader, owner, step); needed != nil {
-				o = &outcome{entry: &step.Entry, failure: needed}
-			}
+	for len(steps) > 0 {
+		n := independent(steps)
+		outcomes := make([]outcome, n)
+		inTurn(n, writePatience, func(i int) { outcomes[i] = x.take(ctx, client, reader, e, steps[i]) })
+		for i, o := range outcomes {
+			e.add(steps[i], o)
 		}
-		if o == nil {
-			o = &outcome{tried: true}
-			o.entry, o.failure = x.executeStep(ctx, client, owner, step)
-		}
-		e.add(step, *o)
+		steps = steps[n:]
 	}
 	slices.Reverse(e.result.Inventory[e.rendered:]) // in the order in which they were listed: the oldest is last
 	return e.result
+}
+
+// take takes a step, unless it isn't to be taken.
+func (x *Executor) take(ctx context.Context, client, reader dynamic.Interface, e *execution, step Step) outcome {
+	if passed := e.pass(step); passed != nil {
+		return *passed
+	}
+	if step.Action == Delete {
+		if needed := x.needed(ctx, reader, e.owner, step); needed != nil {
+			return outcome{entry: &step.Entry, failure: needed}
+		}
+	}
+	taken := outcome{tried: true}
+	taken.entry, taken.failure = x.executeStep(ctx, client, e.owner, step)
+	return taken
 }
 
 // executeStep takes one step, and returns the entry that the inventory is to hold of the object, if any.
