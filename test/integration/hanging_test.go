@@ -2,7 +2,9 @@ package integration
 
 import (
 	"context"
-	"net"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -17,15 +19,20 @@ import (
 // hangOn has each update of a route of the scene hang for half a minute, on a webhook that never answers, and then fail.
 func (s *scene) hangOn(route string) {
 	s.Helper()
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	s.Expect(err).NotTo(gomega.HaveOccurred())
-	s.Cleanup(func() { s.Expect(silent.Close()).To(gomega.Succeed()) })
-	url, fail, none, longest := "https://"+silent.Addr().String()+"/", admissionregistrationv1.Fail, admissionregistrationv1.SideEffectClassNone, int32(30)
+	over := make(chan struct{})
+	silent := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
+	s.Cleanup(func() {
+		close(over)
+		silent.CloseClientConnections()
+		silent.Close()
+	})
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: silent.Certificate().Raw})
+	url, fail, none, longest := silent.URL, admissionregistrationv1.Fail, admissionregistrationv1.SideEffectClassNone, int32(30)
 	s.create(&admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: s.namespace},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name:                    "routes.example.com",
-			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: &url},
+			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: authority},
 			Rules:                   []admissionregistrationv1.RuleWithOperations{httpRoutes(admissionregistrationv1.Update)},
 			NamespaceSelector:       s.inScene(),
 			MatchConditions:         []admissionregistrationv1.MatchCondition{{Name: "route", Expression: "object.metadata.name == '" + route + "'"}},
