@@ -40,8 +40,11 @@ func (r *Reconciler) lookAtParents(ctx context.Context, s *scope, ended outcome)
 		return
 	}
 	parents := r.parentsOf(s)
-	if s.subjectGone || len(parents) == 0 && s.settled() {
+	none := len(parents) == 0 && s.settled()
+	if s.subjectGone || none && known != nil && known.generation != s.policy.Generation {
 		r.parents.keep(s.name(), nil)
+	}
+	if s.subjectGone || none {
 		s.warned = true
 		return
 	}
@@ -50,8 +53,11 @@ func (r *Reconciler) lookAtParents(ctx context.Context, s *scope, ended outcome)
 	}
 	input := s.state.Mirrors()
 	services := servicesToRead(parents, input)
-	if known == nil || known.isDue(s) || known.generation != s.policy.Generation || !known.hasAll(services) {
+	switch {
+	case known == nil || known.isDue(s) || known.generation != s.policy.Generation:
 		known = r.readParents(ctx, s, services, known)
+	default: // what other states of the variants had read is not read again by the next flip
+		known.add(r.readParents(ctx, s, known.lacking(services), known))
 	}
 	s.warned, s.warnings = true, s.warnParents(parents, input, known)
 	known.again = known.again || len(s.warnings) > 0
@@ -205,11 +211,18 @@ func (l *parentLookup) isDue(s *scope) bool {
 	return l != nil && l.again && !s.now.Before(l.at.Add(interval(s.policy)))
 }
 
-// hasAll reports whether all of some Services were read, or tried to be.
-func (l *parentLookup) hasAll(services []types.NamespacedName) bool {
-	return !slices.ContainsFunc(services, func(service types.NamespacedName) bool {
-		return !slices.Contains(l.services, service)
+// lacking returns those of some Services that nothing has tried to read.
+func (l *parentLookup) lacking(services []types.NamespacedName) []types.NamespacedName {
+	return slices.DeleteFunc(slices.Clone(services), func(service types.NamespacedName) bool {
+		return slices.Contains(l.services, service)
 	})
+}
+
+// add adds what was read beside it.
+func (l *parentLookup) add(read *parentLookup) {
+	l.services = append(l.services, read.services...)
+	maps.Copy(l.selectors, read.selectors)
+	l.again = l.again || read.again
 }
 
 // selects reports whether a Service selects Pods of a variant, and whether that is certain.

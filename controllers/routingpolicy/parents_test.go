@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 )
@@ -150,6 +151,18 @@ func TestAFlipReadsNoParentAndKeepsTheWarning(t *testing.T) {
 	w.Expect(w.events).To(Receive(HavePrefix("Normal MirrorsChanged")))
 	w.Expect(w.events).To(Receive(HavePrefix("Normal MirrorsChanged")))
 	w.Expect(w.events).NotTo(Receive(), "it is announced once")
+}
+
+// Which Services are looked at may go by which variants are available.
+func TestWhatIsReadForOneStateOfTheVariantsIsKeptForTheNext(t *testing.T) {
+	g := NewWithT(t)
+	web, v2, v3 := nameIn("web"), nameIn("web-v2"), nameIn("web-v3")
+	known := &parentLookup{services: []types.NamespacedName{web, v2}, selectors: map[types.NamespacedName]map[string]string{web: {"app": "web"}, v2: {"version": "v2"}}}
+	g.Expect(known.lacking([]types.NamespacedName{web, v3})).To(HaveExactElements(v3))
+	known.add(&parentLookup{services: []types.NamespacedName{v3}, selectors: map[types.NamespacedName]map[string]string{}, again: true})
+	g.Expect(known.lacking([]types.NamespacedName{web, v2, v3})).To(BeEmpty())
+	g.Expect(known.selectors).To(Equal(map[types.NamespacedName]map[string]string{web: {"app": "web"}, v2: {"version": "v2"}}))
+	g.Expect(known.again).To(BeTrue(), "one could not be read")
 }
 
 func TestAWarningEndsOnceTheServiceSelectsSomethingElse(t *testing.T) {
