@@ -63,7 +63,7 @@ var mirroring = tutorial{
 			title: "Variant 2 goes",
 			intro: "With it goes the filter: nothing is mirrored to a backend that is not there.",
 			do: []string{
-				"kubectl delete deployment/httpbin-v2 service/httpbin-v2",
+				"kubectl delete service/httpbin-v2 deployment/httpbin-v2",
 			},
 			expect: []expectation{
 				{"the HTTPRoute has no filters any more", route, "Service httpbin:8000 is served by httpbin-v1:80"},

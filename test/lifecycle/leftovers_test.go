@@ -175,6 +175,18 @@ func (m *mesh) policies() (int, error) {
 	return len(all.Items), err
 }
 
+// deletedBy returns who deleted how many objects of each resource one by one.
+func (m *mesh) deletedBy(since time.Time) (map[string]int, error) {
+	by := map[string]int{}
+	_, err := m.cluster.AuditEvents(func(e env.AuditEvent) bool {
+		if e.Verb == "delete" && e.Time.After(since) {
+			by[e.Resource+" by "+e.User]++
+		}
+		return false
+	})
+	return by, err
+}
+
 // mirroring polls how many VirtualServices have a mirror.
 func (m *mesh) mirroring() (int, error) {
 	all, err := m.dynamic.Resource(virtualServices).Namespace(metav1.NamespaceDefault).List(m.Context(), metav1.ListOptions{})
@@ -193,6 +205,12 @@ func (m *mesh) mirroring() (int, error) {
 func TestNoRuleGoesBeforeTheVirtualServiceThatNamesIt(t *testing.T) {
 	t.Parallel()
 	m := newMesh(t)
+	began := time.Now()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(m.deletedBy(began))
+		}
+	})
 	for _, propagation := range []metav1.DeletionPropagation{metav1.DeletePropagationBackground, metav1.DeletePropagationForeground, metav1.DeletePropagationOrphan} {
 		for _, down := range []bool{false, true} {
 			m.Logf("propagation %s, with the operator down: %t", propagation, down)
