@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -35,8 +36,38 @@ func newScene(t *testing.T) *scene {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "scene-"}}
 	s.create(namespace)
 	s.namespace = namespace.Name
-	t.Cleanup(func() { _ = k8s.Delete(context.Background(), namespace) })
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.reports())
+		}
+		_ = k8s.Delete(context.Background(), namespace)
+	})
 	return s
+}
+
+// reports are the statuses of what the scene has, for a failure of the test to be understood.
+func (s *scene) reports() string {
+	var subjects iter8v1alpha1.SubjectList
+	var policies iter8v1alpha1.RoutingPolicyList
+	if err := errors.Join(k8s.List(context.Background(), &subjects, client.InNamespace(s.namespace)),
+		k8s.List(context.Background(), &policies, client.InNamespace(s.namespace))); err != nil {
+		return err.Error()
+	}
+	reports := "at the end, in " + s.namespace + ":"
+	report := func(kind, name string, status any) {
+		data, err := json.Marshal(status)
+		if err != nil {
+			data = []byte(err.Error())
+		}
+		reports += fmt.Sprintf("\n%s %s: %s", kind, name, data)
+	}
+	for _, o := range subjects.Items {
+		report("Subject", o.Name, o.Status)
+	}
+	for _, o := range policies.Items {
+		report("RoutingPolicy", o.Name, o.Status)
+	}
+	return reports
 }
 
 func (s *scene) create(objects ...client.Object) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -111,6 +112,25 @@ func (m *mesh) createAll() {
 	}
 	m.Eventually(m.count(virtualServices), batchTime).Should(Equal("100, 100 owned"))
 	m.Eventually(m.count(destinationRules), batchTime).Should(Equal("100, 0 owned"))
+	m.awaitCollector()
+}
+
+// awaitCollector waits until the garbage collector knows of all VirtualServices: what it doesn't know of yet it can't orphan, and deletes
+// once it does.
+func (m *mesh) awaitCollector() {
+	m.Helper()
+	m.apply(`
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: collected
+  ownerReferences: [{apiVersion: v1, kind: ConfigMap, name: never-was, uid: 11111111-2222-3333-4444-555555555555}]
+spec: {hosts: [collected.example.com], http: [{route: [{destination: {host: reviews}}]}]}
+`)
+	m.Eventually(func() bool {
+		_, err := m.dynamic.Resource(virtualServices).Namespace(metav1.NamespaceDefault).Get(m.Context(), "collected", metav1.GetOptions{})
+		return apierrors.IsNotFound(err)
+	}, batchTime).Should(BeTrue())
 }
 
 // deletions are the ends of objects, by their names: when each came, in the order of the apiserver's writes.
