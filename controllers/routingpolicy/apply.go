@@ -41,6 +41,10 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) outcome {
 		s.err, s.faulty = err, true // no watch tells when it can be known
 		return s.fail(condition, iter8v1alpha1.ReasonWatchFailed, err)
 	}
+	if r.isLeft(ctx, s) {
+		s.retryAfter(conflictRetry) // unless the cache shows it before
+		return hold
+	}
 	account, err := r.Accounts.For(s.policy.Namespace, s.policy.Spec.ServiceAccountName)
 	if err != nil {
 		return s.fail(condition, iter8v1alpha1.ReasonApplyFailed, err)

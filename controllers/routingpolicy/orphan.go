@@ -42,6 +42,19 @@ func (r *Reconciler) orphan(ctx context.Context, s *scope) {
 	}
 }
 
+// isLeft reports whether the policy is being deleted, or is gone, though the cache doesn't show it yet: it asks where an owner reference was taken
+// off. That may be the garbage collector's doing, which deletes what gets one back.
+func (r *Reconciler) isLeft(ctx context.Context, s *scope) bool {
+	if !slices.ContainsFunc(r.owned(s), func(o standing) bool { return !o.existing.Claimed() }) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	live := &iter8v1alpha1.RoutingPolicy{}
+	err := r.Reader.Get(ctx, s.name(), live)
+	return apierrors.IsNotFound(err) || err == nil && (live.UID != s.policy.UID || !live.DeletionTimestamp.IsZero())
+}
+
 // owned returns the policy's objects in the cluster, also those that only the inventory says are its own any more.
 func (r *Reconciler) owned(s *scope) []standing {
 	inventory := s.inventory()

@@ -1,6 +1,7 @@
 package routingpolicy
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -82,6 +83,34 @@ func (w *world) collect(t *testing.T) {
 	policy := w.policy(t)
 	policy.Finalizers = nil
 	w.Expect(client.IgnoreNotFound(w.client.Update(t.Context(), policy))).To(Succeed())
+}
+
+// gone is a Reader that knows of no object any more.
+type gone struct{ client.Reader }
+
+func (gone) Get(_ context.Context, name client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+	return apierrors.NewNotFound(httpRoutes.GroupResource(), name.Name)
+}
+
+// Given its owner reference back, the route would be deleted with the policy.
+func TestWhatTheGarbageCollectorLetGoIsNotTakenBackBeforeTheCacheShowsWhy(t *testing.T) {
+	w := newMirrored(t)
+	web := w.object(httpRoutes, "web").DeepCopy()
+	web.SetOwnerReferences(nil)
+	_, _, err := w.store(web)
+	w.Expect(err).NotTo(HaveOccurred())
+	kind := httpRoutes.GroupVersion().WithKind("HTTPRoute")
+	w.Eventually(func() *apply.Existing { return w.reconciler.Routes.Get(kind, nameIn("web")) }).Should(HaveField("Controller", BeNil()))
+	known := w.reconciler.Reader
+	w.reconciler.Reader = gone{known}
+	_, err = w.reconcileOnce(t)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.object(httpRoutes, "web").GetOwnerReferences()).To(BeEmpty())
+
+	w.reconciler.Reader = known
+	_, err = w.reconcileOnce(t)
+	w.Expect(err).NotTo(HaveOccurred())
+	w.Expect(w.object(httpRoutes, "web").GetOwnerReferences()).To(HaveLen(1), "the policy stays, and it was another who took it off")
 }
 
 // markOf returns what the route says of what is to become of it.

@@ -29,6 +29,7 @@ var (
 var allowed = []env.AllowedError{
 	{Parts: []string{"Reconciler error", "bind a Role with these verbs"}, Because: "accounts that policies name are given no rights at first"},
 	{Parts: []string{"Reconciler error", "denied request: not today"}, Because: "an admission policy refuses what is applied"},
+	{Parts: []string{"Reconciler error", "HTTPRoute one", "context deadline exceeded"}, Because: "a webhook hangs on a scene's route"},
 	{Parts: []string{"Reconciler error", "failed calling webhook"}, Because: "a webhook that is asked about a scene's routes doesn't answer"},
 	{Parts: []string{"Reconciler error", "custom resource definition is terminating"}, Because: "a kind of routes is uninstalled"},
 	{Parts: []string{"Reconciler error", `"name":"routes"`, "the cluster does not serve"}, Because: "a kind of routes is uninstalled"},
