@@ -13,6 +13,7 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/ownwrites"
 )
 
 // orphan takes the owner references off what stands, and marks it, where deletionPolicy says that it is to stay: also where nothing is applied, as while a
@@ -52,21 +53,7 @@ func (r *Reconciler) isLeft(ctx context.Context, s *scope) bool {
 	defer cancel()
 	live := &iter8v1alpha1.RoutingPolicy{}
 	err := r.Reader.Get(ctx, s.name(), live)
-	return apierrors.IsNotFound(err) || err == nil && (live.UID != s.policy.UID || !live.DeletionTimestamp.IsZero())
-}
-
-// owned returns the policy's objects in the cluster, also those that only the inventory says are its own any more.
-func (r *Reconciler) owned(s *scope) []standing {
-	inventory := s.inventory()
-	watched := r.watchedVersions(s, inventory)
-	owned := slices.Clone(s.unwatched)
-	for _, entry := range inventory {
-		kind, name := watched[apply.KeyOf(entry).GroupKind], types.NamespacedName{Namespace: s.policy.Namespace, Name: entry.Name}
-		if existing := r.Routes.Get(kind, name); existing != nil && s.owner().Owns(existing, entry) {
-			owned = append(owned, standing{kind: kind, name: name, existing: existing})
-		}
-	}
-	return owned
+	return ownwrites.IsGone(err) || err == nil && (live.UID != s.policy.UID || !live.DeletionTimestamp.IsZero())
 }
 
 // abandoned are policies that were deleted without what they own. The garbage collector may be through with one before its objects are marked.

@@ -37,6 +37,11 @@ func (o standing) state() iter8v1alpha1.MirrorState {
 // standing returns the objects of the inventory that stand: as the cache knows them, or as they were read where their kind can't be
 // watched.
 func (r *Reconciler) standing(s *scope) []standing {
+	return slices.DeleteFunc(r.owned(s), func(o standing) bool { return o.object == nil })
+}
+
+// owned returns what standing does, and the objects that only the inventory says are the policy's any more, of which nothing else is known.
+func (r *Reconciler) owned(s *scope) []standing {
 	inventory := s.inventory()
 	watched := r.watchedVersions(s, inventory)
 	all := slices.Clone(s.unwatched)
@@ -45,15 +50,15 @@ func (r *Reconciler) standing(s *scope) []standing {
 		if slices.ContainsFunc(all, func(o standing) bool { return o.kind.GroupKind() == kind.GroupKind() && o.name == name }) {
 			continue
 		}
-		if o, ok := s.stands(entry, kind, name, r.Routes.Get(kind, name)); ok {
+		if o, ok := s.owns(entry, kind, name, r.Routes.Get(kind, name)); ok {
 			all = append(all, o)
 		}
 	}
 	return all
 }
 
-// stands returns an object of the inventory as it stands, and reports whether it does and is the policy's.
-func (s *scope) stands(entry iter8v1alpha1.AppliedObject, kind schema.GroupVersionKind, name types.NamespacedName, existing *apply.Existing) (standing, bool) {
+// owns returns an object of the inventory as it stands, and reports whether it is there and the policy's.
+func (s *scope) owns(entry iter8v1alpha1.AppliedObject, kind schema.GroupVersionKind, name types.NamespacedName, existing *apply.Existing) (standing, bool) {
 	if existing == nil || !s.owner().Owns(existing, entry) {
 		return standing{}, false
 	}
@@ -62,7 +67,7 @@ func (s *scope) stands(entry iter8v1alpha1.AppliedObject, kind schema.GroupVersi
 		object = existing.Live(kind, name)
 		s.objects[existing] = object
 	}
-	return standing{kind, name, existing, object}, object != nil
+	return standing{kind, name, existing, object}, true
 }
 
 // inventory is that of what was applied now, else the recorded one.
@@ -247,7 +252,7 @@ func (r *Reconciler) readUnwatched(ctx context.Context, s *scope) {
 			}
 			continue
 		}
-		if o, ok := s.stands(entry, kind, name, existing); ok {
+		if o, ok := s.owns(entry, kind, name, existing); ok && o.object != nil {
 			s.unwatched = append(s.unwatched, o)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	iter8v1alpha1 "iter8.tools/operator/api/v1alpha1"
 	"iter8.tools/operator/controllers/apply"
+	"iter8.tools/operator/controllers/ownwrites"
 	"iter8.tools/operator/controllers/routes"
 	"iter8.tools/operator/controllers/watch"
 )
@@ -49,7 +50,7 @@ func (r *Reconciler) isGone(ctx context.Context, namespace string, object *marke
 	switch {
 	case err == nil:
 		return policy.UID != object.mark.UID, nil
-	case apierrors.IsNotFound(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse):
+	case ownwrites.IsGone(err):
 		return true, nil
 	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
 		return false, errNoPolicies
